@@ -1,0 +1,1 @@
+"""Commands; the only room that knows Hydra."""

@@ -1,0 +1,1 @@
+"""Frozen backbones that turn images into feature vectors."""

@@ -1,0 +1,1 @@
+"""What is known: records of (task, architecture, recipe, metrics)."""

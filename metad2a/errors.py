@@ -1,0 +1,52 @@
+"""Errors a caller can meet. A message says what is wrong, where, why, and what to do, in that order."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MetaD2AError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class UserError(MetaD2AError):
+    """The caller's mistake: the command line prints the message alone and exits with code 1."""
+
+
+class ArchitectureError(UserError, ValueError):
+    """A text or graph is no architecture of the space."""
+
+
+class CheckpointError(UserError, ValueError):
+    """A file is no usable checkpoint, or one of another space or embedder."""
+
+
+class ConfigError(UserError, ValueError):
+    """A configuration value cannot be used."""
+
+
+class DatabaseError(UserError, ValueError):
+    """A database cannot be read, written or understood."""
+
+
+class DataError(UserError, ValueError):
+    """Images or labels cannot be used."""
+
+
+class LimitError(UserError, ValueError):
+    """No architecture satisfies the given limits."""
+
+
+class OutputError(UserError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class UnknownNameError(UserError, ValueError):
+    """A name is none of the known ones."""
+
+
+def unknown_name(kind: str, name: str, options: Iterable[str]) -> UnknownNameError:
+    """Return the error for an unknown ``name``, with the closest of ``options`` and the whole list."""
+    known = sorted(options)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UnknownNameError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}.")

@@ -1,0 +1,1 @@
+"""Set encoder, graph encoder, graph decoder, Generator, Predictor, checkpoints."""

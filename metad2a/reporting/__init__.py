@@ -1,0 +1,1 @@
+"""Data -> figure -> HTML report."""

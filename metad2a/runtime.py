@@ -1,0 +1,185 @@
+"""What every room needs from the machine: random streams, devices, safe files, shipped files, progress."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from metad2a.errors import ConfigError, OutputError, UserError
+
+T = TypeVar("T")
+
+
+# --- random streams -------------------------------------------------------------------------------------------
+
+
+def stream_seed(*key: int | str) -> int:
+    """Return a 63-bit seed that depends on every part of ``key`` and on nothing else.
+
+    Every random decision draws from a stream named by what it is for (run seed, purpose, epoch), never from
+    global state. So a resumed run needs no saved generator, and adding a draw in one place moves no other.
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def numpy_rng(*key: int | str) -> np.random.Generator:
+    """Return the NumPy generator of the stream ``key``."""
+    return np.random.default_rng(stream_seed(*key))
+
+
+def torch_rng(*key: int | str) -> Any:
+    """Return the CPU ``torch.Generator`` of the stream ``key``."""
+    import torch
+
+    return torch.Generator().manual_seed(stream_seed(*key))
+
+
+# --- devices --------------------------------------------------------------------------------------------------
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def resolve_device(name: str = "auto") -> str:
+    """Return ``cpu``, ``cuda`` or ``mps``; ``auto`` takes the best that is there.
+
+    Raises:
+        ConfigError: an unknown device, or one this machine does not have.
+    """
+    import torch
+
+    if name not in DEVICES:
+        raise ConfigError(f"unknown device '{name}'. Choose one of {', '.join(DEVICES)}.")
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present[name]:
+        raise ConfigError(f"device '{name}' was asked for, but torch finds none here. Use device=auto.")
+    return name
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` and move it there when the block ends well.
+
+    A reader never sees half a file, and a failure leaves nothing behind.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    target = Path(target)
+    check_writable(target)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        raise OutputError(f"cannot write {target}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def check_writable(target: str | Path) -> None:
+    """Make the folder of ``target``; fail now rather than after the work that fills it.
+
+    Raises:
+        OutputError: ``target`` is a folder, or its folder cannot be made or written.
+    """
+    target = Path(target)
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder. Give a file name.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}. Choose another place.") from error
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_path(target) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def write_json(target: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused (they are not JSON)."""
+    write_text(target, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def shipped(*parts: str) -> Path:
+    """Return the path of a shipped file or folder: ``shipped("conf")``, ``shipped("data", "demo")``.
+
+    In a wheel they lie inside the package, in a checkout at the top level.
+
+    Raises:
+        ConfigError: it is in neither place.
+    """
+    package = Path(__file__).resolve().parent
+    room, *rest = parts
+    installed = {"conf": package / "conf", "data": package / "assets"}[room]
+    for root in (installed, package.parent / room):
+        if root.is_dir():
+            return root.joinpath(*rest)
+    raise ConfigError(
+        f"'{'/'.join(parts)}' is not installed with metad2a. Reinstall it, or run from a checkout."
+    )
+
+
+def cache_dir() -> Path:
+    """Return the folder of recomputable files: ``METAD2A_CACHE``, else the user's cache folder."""
+    explicit = os.environ.get("METAD2A_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metad2a"
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and is unique, like ``20261121-204836-f53b``.
+
+    ``METAD2A_RUN_ID`` overrides it, so that all processes of one run agree.
+    """
+    given = os.environ.get("METAD2A_RUN_ID")
+    return given or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
+
+
+# --- progress -------------------------------------------------------------------------------------------------
+
+
+def progress(items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` behind a bar with a rate and the time left; silent when stderr is no terminal.
+
+    ``METAD2A_NO_PROGRESS=1`` silences it everywhere.
+    """
+    import sys
+
+    if os.environ.get("METAD2A_NO_PROGRESS") or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield from bar.track(items, total=total, description=label)

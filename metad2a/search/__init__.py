@@ -1,0 +1,1 @@
+"""Searchers (ask/tell), MetaD2A itself, constraints."""

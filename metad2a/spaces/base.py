@@ -1,0 +1,172 @@
+"""What an architecture is, and what a search space must be able to do.
+
+Axes used in every tensor signature of the project (the one place where they are named):
+
+====  ==========================================================================================
+``B``  batch of tasks or architectures
+``C``  classes of a task
+``K``  images of a class
+``F``  numbers in the feature vector of an image
+``N``  vertices of an architecture graph
+``T``  vertex types
+``H``  hidden width
+``Z``  latent width
+====  ==========================================================================================
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Architecture:
+    """One point of a search space: the space's name and its decisions, in the space's own order."""
+
+    space: str
+    choices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ArchBatch:
+    """Architectures as padded directed acyclic graphs, vertices in topological order.
+
+    Attributes:
+        types: vertex types; 0 (START) where ``mask`` is False.
+        edges: ``edges[b, u, v]`` is True for an edge ``u -> v``; only ``u < v`` occurs.
+        mask: True where a vertex exists; a graph's vertices come first.
+    """
+
+    types: Int[Tensor, "B N"]
+    edges: Bool[Tensor, "B N N"]
+    mask: Bool[Tensor, "B N"]
+
+    def __len__(self) -> int:
+        return self.types.shape[0]
+
+    def __getitem__(self, index: Any) -> "ArchBatch":
+        """Return the graphs at ``index`` (a slice, or a tensor of positions or of booleans)."""
+        return ArchBatch(self.types[index], self.edges[index], self.mask[index])
+
+    def to(self, device: str | torch.device) -> "ArchBatch":
+        """Return the same graphs on ``device``."""
+        return ArchBatch(self.types.to(device), self.edges.to(device), self.mask.to(device))
+
+    @staticmethod
+    def cat(batches: Sequence["ArchBatch"]) -> "ArchBatch":
+        """Join batches of equal ``N``."""
+        return ArchBatch(
+            torch.cat([b.types for b in batches]),
+            torch.cat([b.edges for b in batches]),
+            torch.cat([b.mask for b in batches]),
+        )
+
+
+class SearchSpace(ABC):
+    """A set of architectures, their graphs, their rules and their networks.
+
+    A space's graphs have at most ``num_nodes`` vertices of ``num_types`` types; type 0 is START (the input) and
+    type 1 is END (the output). To add a space see docs/how-to/add-a-space.md; ``metad2a.testing`` checks it.
+    """
+
+    name: str
+    num_types: int
+    num_nodes: int
+
+    # --- names --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Return the architecture that ``text`` names.
+
+        Raises:
+            ArchitectureError: ``text`` is no architecture of this space; the message says where it fails.
+        """
+
+    @abstractmethod
+    def format(self, arch: Architecture) -> str:
+        """Return the one text of ``arch``: ``parse(format(arch)) == arch``."""
+
+    @abstractmethod
+    def canonical(self, arch: Architecture) -> str:
+        """Return a text that is equal for architectures that compute the same function, whatever the weights."""
+
+    # --- graphs -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(self, archs: Sequence[Architecture]) -> ArchBatch:
+        """Return the graphs of ``archs``."""
+
+    @abstractmethod
+    def decode(self, graphs: ArchBatch) -> list[Architecture | None]:
+        """Return the architecture of each graph, None where it is none."""
+
+    @abstractmethod
+    def allowed_types(self, prefix: Int[Tensor, "B V"]) -> Bool[Tensor, "B T"]:
+        """Return which types the next vertex may have, given those of the ``V`` vertices before it.
+
+        A decoder that takes only allowed types, and the edges of ``topology``, makes only valid graphs.
+        """
+
+    @property
+    @abstractmethod
+    def topology(self) -> Bool[Tensor, "N N"] | None:
+        """The edges that every graph of the space has, or None where a graph's edges are its own."""
+
+    # --- the set ------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The number of architectures."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """Return ``n`` architectures drawn uniformly, with replacement."""
+
+    @abstractmethod
+    def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
+        """Return an architecture that differs from ``arch`` in one decision."""
+
+    @abstractmethod
+    def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
+        """Return an architecture whose every decision is one of its parents'."""
+
+    @abstractmethod
+    def neighbours(self, arch: Architecture) -> list[Architecture]:
+        """Return all architectures that differ from ``arch`` in one decision."""
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """Yield every architecture once; only for spaces small enough.
+
+        Raises:
+            ArchitectureError: the space cannot be listed.
+        """
+        from metad2a.errors import ArchitectureError
+
+        raise ArchitectureError(f"space '{self.name}' has {self.size:.3g} architectures: it cannot be listed.")
+
+    # --- networks -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, arch: Architecture, num_classes: int, **scale: int) -> nn.Module:
+        """Return the freshly initialised network of ``arch``: (B, 3, height, width) images -> (B, num_classes).
+
+        ``scale`` holds the space's own size options (NAS-Bench-201: ``channels``, ``cells``).
+        """
+
+    @abstractmethod
+    def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> np.ndarray:
+        """Return the number of trainable parameters of each network, int64, without building any."""
+
+    @abstractmethod
+    def flops(
+        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
+    ) -> np.ndarray:
+        """Return the multiply-adds of one image of ``resolution`` pixels a side, int64, without building any."""

@@ -1,0 +1,1 @@
+"""Conformance tests for people who extend the project."""

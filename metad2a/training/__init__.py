@@ -1,0 +1,1 @@
+"""What the meta-models learn, and how they are validated."""
