@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import logging
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,22 +166,66 @@ def new_run_id() -> str:
     return given or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
 
 
-# --- progress -------------------------------------------------------------------------------------------------
+# --- progress -----------------------------------------------------------------------------------------------
+
+_LOG_EVERY_S = 30.0
 
 
-def progress(items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items`` behind a bar with a rate and the time left; silent when stderr is no terminal.
+class Bar:
+    """A bar with text and time left on a terminal; elsewhere a log line every 30 seconds.
 
     ``METAD2A_NO_PROGRESS=1`` silences it everywhere.
     """
-    import sys
 
-    if os.environ.get("METAD2A_NO_PROGRESS") or not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(self, label: str, total: int | None, *, done: int = 0) -> None:
+        self._label, self._total, self._done = label, total, done
+        self._start_done, self._start = done, time.monotonic()
+        self._logged = self._start
+        self._silent = bool(os.environ.get("METAD2A_NO_PROGRESS"))
+        self._bar: Any = None
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total, description=label)
+    def __enter__(self) -> "Bar":
+        if not self._silent and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=self._total, completed=self._done)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, text: str = "") -> None:
+        """Count one more item; ``text`` stands beside the label."""
+        self._done += 1
+        label = f"{self._label}  {text}" if text else self._label
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, description=label)
+        elif not self._silent and time.monotonic() - self._logged >= _LOG_EVERY_S:
+            self._logged = time.monotonic()
+            logging.getLogger("metad2a.progress").info("%s", f"{label}  {self._count()}")
+
+    def _count(self) -> str:
+        if self._total is None:
+            return str(self._done)
+        rate = (self._done - self._start_done) / max(time.monotonic() - self._start, 1e-9)
+        return f"{self._done}/{self._total}, {(self._total - self._done) / rate:.0f} s left"
+
+
+def progress(items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` behind a ``Bar``."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with Bar(label, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()

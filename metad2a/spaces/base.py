@@ -78,6 +78,8 @@ class SearchSpace(ABC):
     name: str
     num_types: int
     num_nodes: int
+    resolution: int = 32  # pixels a side of the images its networks are made for, unless told otherwise
+    listable: bool = False  # whether enumerate() works
 
     # --- names --------------------------------------------------------------------------------------------
 
@@ -95,7 +97,10 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def canonical(self, arch: Architecture) -> str:
-        """Return a text that is equal for architectures that compute the same function, whatever the weights."""
+        """Return a text that is equal for architectures which the space regards as the same function.
+
+        A space that knows no such thing returns ``format(arch)``.
+        """
 
     # --- graphs -------------------------------------------------------------------------------------------
 
@@ -169,4 +174,7 @@ class SearchSpace(ABC):
     def flops(
         self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
     ) -> np.ndarray:
-        """Return the multiply-adds of one image of ``resolution`` pixels a side, int64, without building any."""
+        """Return the multiply-adds for one image of ``resolution`` pixels a side, int64, without building any.
+
+        Convolutions and linear layers count, and nothing else: half of what ``torch.utils.flop_counter`` says.
+        """

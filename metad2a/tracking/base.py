@@ -1,6 +1,7 @@
 """What a tracker is: the place where a run writes down what happens."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -9,36 +10,52 @@ Status = Literal["done", "failed", "interrupted"]
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Receives one run's configuration, metrics and files. It must never stop the run.
+    """Receives one run's configuration, metrics and files.
 
-    Metric names are slash-grouped and lower case (``train/loss``, ``val/spearman``); ``step`` never decreases.
+    Metric names are slash-grouped and lower case (``train/loss``, ``val/spearman``), never ``step`` or
+    ``time``; ``step`` never decreases, except after ``rewind``. Making a tracker does nothing yet.
     """
 
-    def start(self, run_dir: Path, config: Mapping[str, Any], *, run_id: str, job: str, resumed: bool) -> None:
+    def start(
+        self, run_dir: Path, config: Mapping[str, Any], *, run_id: str, job: str, seed: int, resumed: bool
+    ) -> None:
         """Begin the run ``run_id`` (or continue it when ``resumed``); ``config`` is plain data."""
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
+    def rewind(self, step: int) -> None:
+        """Forget the metrics after ``step``: a resumed run goes on from a state that was saved there."""
+
+    def metrics(self, values: Mapping[str, float | int], step: int) -> None:
         """Record numbers at one step."""
 
     def artifact(self, path: Path, kind: str) -> None:
         """Record that the run made a file (``kind``: model, dataset, report)."""
 
     def finish(self, status: Status) -> None:
-        """End the run."""
+        """End the run; without a ``start`` before, do nothing."""
 
 
 class Trackers:
-    """Several trackers as one; see ``metad2a.tracking.safe`` for how a failing one is contained."""
+    """Several trackers as one; ``Trackers([])`` records nothing, for processes other than the first.
+
+    See ``metad2a.tracking.safe`` for how a failing one is contained.
+    """
 
     def __init__(self, members: Sequence[Tracker]) -> None:
         self.members = list(members)
 
-    def start(self, run_dir: Path, config: Mapping[str, Any], *, run_id: str, job: str, resumed: bool) -> None:
+    def start(
+        self, run_dir: Path, config: Mapping[str, Any], *, run_id: str, job: str, seed: int, resumed: bool
+    ) -> None:
         """See ``Tracker.start``."""
         for member in self.members:
-            member.start(run_dir, config, run_id=run_id, job=job, resumed=resumed)
+            member.start(run_dir, config, run_id=run_id, job=job, seed=seed, resumed=resumed)
 
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
+    def rewind(self, step: int) -> None:
+        """See ``Tracker.rewind``."""
+        for member in self.members:
+            member.rewind(step)
+
+    def metrics(self, values: Mapping[str, float | int], step: int) -> None:
         """See ``Tracker.metrics``."""
         for member in self.members:
             member.metrics(values, step)
@@ -49,6 +66,7 @@ class Trackers:
             member.artifact(path, kind)
 
     def finish(self, status: Status) -> None:
-        """See ``Tracker.finish``."""
-        for member in self.members:
-            member.finish(status)
+        """End every member, also when one of them fails to."""
+        with ExitStack() as stack:
+            for member in reversed(self.members):
+                stack.callback(member.finish, status)

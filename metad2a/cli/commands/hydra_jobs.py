@@ -1,0 +1,119 @@
+"""The commands that Hydra configures: train, evaluate, build-database; and resume, which continues one of them."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from metad2a.cli import output
+from metad2a.cli.configuration import launch, prepare, run_dir
+from metad2a.cli.jobs import build_database as build_database_job
+from metad2a.cli.jobs import evaluate as evaluate_job
+from metad2a.cli.jobs import train as train_job
+from metad2a.errors import ConfigError, UserError, unknown_name
+from metad2a.runtime import shipped
+
+_log = logging.getLogger(__name__)
+
+Job = Callable[..., Any]
+JOBS: dict[str, Job] = {
+    "train": train_job.run,
+    "evaluate": evaluate_job.run,
+    "build-database": build_database_job.run,
+}
+KINDS = ("generator", "predictor")
+
+
+def train(kind: str, overrides: Sequence[str]) -> None:
+    """Meta-train; print a summary of all runs of a sweep."""
+    if kind not in KINDS:
+        raise unknown_name("model", kind, KINDS)
+    finished: list[tuple[Path, dict[str, float]]] = []
+    chosen = [_experiment_of(kind, text) for text in overrides]
+    try:
+        launch("train", [f"model={kind}", *chosen], _job("train", finished))
+    finally:
+        if finished:
+            _print_runs(kind, finished)
+
+
+def evaluate(overrides: Sequence[str]) -> None:
+    """Evaluate."""
+    launch("evaluate", overrides, _job("evaluate", []))
+
+
+def build_database(overrides: Sequence[str]) -> None:
+    """Build or continue a database."""
+    launch("build_database", overrides, _job("build-database", []))
+
+
+def resume(folder: Path) -> None:
+    """Continue the run in ``folder``.
+
+    Raises:
+        ConfigError: it is no run folder of a job that can be continued.
+    """
+    config = folder / ".hydra" / "config.yaml"
+    if not config.is_file():
+        raise ConfigError(f"{folder} is no run folder: there is no {config}. See `metad2a ls runs`.")
+    prepare()
+    cfg = OmegaConf.load(config)
+    name = str(cfg.get("task_name"))
+    if name not in JOBS or not isinstance(cfg, DictConfig):
+        raise ConfigError(f"{config} describes no job of metad2a (task_name: {name}).")
+    if name == "train" and not (folder / "checkpoints" / "last.pt").is_file():
+        _log.info("no state was saved in %s yet: starting from the beginning", folder)
+        _run(name, cfg, folder, resume=False)
+        return
+    _run(name, cfg, folder, resume=True)
+
+
+def _job(name: str, finished: list[tuple[Path, Any]]) -> Callable[[DictConfig], Any]:
+    def job(cfg: DictConfig) -> Any:
+        folder = run_dir()
+        result = _run(name, cfg, folder, resume=False)
+        finished.append((folder, result))
+
+    return job
+
+
+def _run(name: str, cfg: DictConfig, folder: Path, *, resume: bool) -> Any:
+    """Run one job; Hydra would bury the messages of errors, so they are told here."""
+    try:
+        result = JOBS[name](cfg, folder, run_id=_run_id(folder, cfg), resume=resume)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"interrupted. To continue:  metad2a resume {folder}", file=sys.stderr)
+        sys.exit(130)
+    output.console.print(f"run folder: {folder}")
+    return result
+
+
+def _run_id(folder: Path, cfg: DictConfig) -> str:
+    """Return the id of a run from its folder: ``ID`` alone, or ``ID-NUMBER`` in a sweep."""
+    parts = folder.absolute().relative_to(Path(cfg.runs).absolute() / cfg.task_name).parts
+    return "-".join(parts)
+
+
+def _experiment_of(kind: str, override: str) -> str:
+    """Turn ``experiment=demo`` into the model's own file where an experiment has one for each."""
+    key, _, value = override.partition("=")
+    if key == "experiment" and shipped("conf", "experiment", value, f"{kind}.yaml").is_file():
+        return f"experiment={value}/{kind}"
+    return override
+
+
+def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float]]]) -> None:
+    names = sorted({name for _, row in finished for name in row if name.startswith(("val/", "gen/"))})
+    rows = [
+        [str(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]
+        for folder, row in finished
+    ]
+    output.print_rows(f"{kind}: scores of the kept epoch", ["run", "epoch", *names], rows)
+    for folder, _ in finished:
+        output.wrote(folder / "checkpoints" / "best.safetensors")

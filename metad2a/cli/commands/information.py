@@ -1,0 +1,74 @@
+"""metad2a info."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+import metad2a
+from metad2a.cli import output
+from metad2a.database.published import MetaDatabase
+from metad2a.errors import UserError
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.runtime import cache_dir, resolve_device, shipped
+from metad2a.tracking.read import read_run
+
+_PACKAGES = ("torch", "torch-geometric", "lightning-fabric", "hydra-core", "numpy", "scikit-learn", "wandb")
+
+
+def run(what: str | None) -> None:
+    """Describe the installation, or the checkpoint, database or run that ``what`` names."""
+    for name, value in (_installation() if what is None else _describe(what)).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        output.console.print(f"[bold]{name}[/bold]: {escape(text)}")
+
+
+def _installation() -> dict[str, Any]:
+    return {
+        "metad2a": metad2a.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{package: _version(package) for package in _PACKAGES},
+        "device": resolve_device("auto"),
+        "cache": str(cache_dir()),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _describe(what: str) -> dict[str, Any]:
+    path = Path(what)
+    if (path / "run.json").is_file():
+        return read_run(path)
+    shipped_file = shipped("data", "pretrained", f"{what}.safetensors")
+    if path.suffix == ".safetensors" or shipped_file.is_file():
+        return _checkpoint(Checkpoint.load(path if path.suffix == ".safetensors" else shipped_file))
+    if (path / "manifest.json").is_file() or shipped("data", what, "manifest.json").is_file():
+        return MetaDatabase.load(what).manifest
+    raise UserError(
+        f"'{what}' is no checkpoint, database or run folder. See `metad2a ls` for the shipped ones, or give a path."
+    )
+
+
+def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "space": checkpoint.space,
+        "parts": {name: part.config for name, part in checkpoint.parts.items()},
+        "parameters": {
+            name: sum(tensor.numel() for tensor in part.state.values()) for name, part in checkpoint.parts.items()
+        },
+        "embedder": checkpoint.embedder,
+        "images per class": checkpoint.images_per_class,
+        "target": checkpoint.target,
+        "architectures of meta-training": len(checkpoint.train_archs),
+        "metrics": checkpoint.metrics,
+        "provenance": checkpoint.provenance,
+    }

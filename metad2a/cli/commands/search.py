@@ -1,0 +1,61 @@
+"""metad2a search."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from metad2a.cli import output
+from metad2a.data.cache import FeatureCache
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import ConfigError
+from metad2a.runtime import check_writable, write_json
+from metad2a.search.metad2a import MetaD2A
+from metad2a.spaces.registry import get_space
+
+
+def run(
+    images: str,
+    *,
+    space: str,
+    checkpoint: list[str],
+    candidates: int,
+    top: int,
+    seed: int,
+    limits: dict[str, float | None],
+    images_per_class: int,
+    device: str,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Search, print the first candidates, write what was asked for."""
+    for name, value in (("--candidates", candidates), ("--top", top), ("--images-per-class", images_per_class)):
+        if value < 1:
+            raise ConfigError(f"{name} {value}: give a number of at least 1.")
+    for path in (json_file, html_file):
+        if path is not None:
+            check_writable(path)
+    get_space(space)
+    model = MetaD2A.open(*checkpoint, device=device)
+    model.checkpoint.check(space=space)
+    result = model.search(
+        ImageSet.open(images),
+        n_candidates=candidates,
+        images_per_class=images_per_class,
+        random_state=seed,
+        cache=FeatureCache(),
+        **limits,
+    )
+    output.print_search(result, top)
+    if json_file is not None:
+        write_json(json_file, result.to_dict())
+        output.wrote(json_file)
+    if html_file is not None:
+        from metad2a.reporting.reports import search_report
+
+        search_report(html_file, result, top=top, command=command_line())
+        output.wrote(html_file)
+
+
+def command_line() -> str:
+    """Return the command as the user would type it again."""
+    return shlex.join(["metad2a", *sys.argv[1:]])

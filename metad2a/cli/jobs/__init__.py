@@ -1,0 +1,1 @@
+"""The jobs behind the commands that Hydra configures."""

@@ -1,0 +1,51 @@
+"""metad2a evaluate: a search against a table of true accuracies."""
+
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from metad2a.cli import output
+from metad2a.cli.configuration import plain
+from metad2a.data.cache import FeatureCache
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import ConfigError
+from metad2a.evaluation.protocol import Evaluation, evaluate
+from metad2a.oracles.table import TableOracle
+from metad2a.runtime import check_writable, write_json
+from metad2a.search.metad2a import MetaD2A
+from metad2a.tracking.build import make_trackers
+from metad2a.tracking.run import track
+
+
+def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> Evaluation:
+    """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it takes seconds."""
+    if not cfg.oracle:
+        raise ConfigError("no oracle was given. Set oracle=FILE (CSV) and oracle_column=NAME.")
+    outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
+    for path in outputs:
+        check_writable(path)
+    model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
+    oracle = TableOracle.from_csv(cfg.oracle, cfg.oracle_column, model.space)
+    with track(
+        folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
+    ) as tracker:
+        features = model.embed(
+            ImageSet.open(cfg.dataset), images_per_class=cfg.images_per_class, cache=FeatureCache()
+        )
+        result = evaluate(model, features, oracle, seeds=cfg.seeds, n_candidates=cfg.candidates)
+        for step, row in enumerate(result.per_run):
+            tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
+        write_json(folder / "evaluation.json", result.to_dict())
+        tracker.artifact(folder / "evaluation.json", "report")
+    output.print_evaluation(result)
+    if cfg.json:
+        write_json(cfg.json, result.to_dict())
+        output.wrote(cfg.json)
+    return result
+
+
+def read(path: Path) -> dict[str, object]:
+    """Return the content of an ``evaluation.json``."""
+    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return content

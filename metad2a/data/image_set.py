@@ -1,0 +1,279 @@
+"""Labelled images, whatever they are stored in."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from metad2a.data.folder import FolderImages, scan
+from metad2a.data.sources import ArrayImages, ImageSource, check_labels
+from metad2a.errors import DataError, unknown_name
+from metad2a.runtime import numpy_rng
+
+Indices = Sequence[int] | Int[np.ndarray, " I"]
+
+FORMS = "a folder with one sub-folder per class, a file.npz with x and y, embedded:digits or embedded:glyphs"
+PLANNED = ("torchvision", "hf")
+
+
+class ImageSet:
+    """Images with class labels; pixels are read only when they are asked for.
+
+    Usually made by ``open`` or one of the ``from_`` constructors. Sets made from it (``take``, ``split``,
+    ``keep_classes``) share its images.
+
+    Args:
+        images: where the pixels are.
+        labels: class number of each image, in ``0..len(classes)-1``.
+        classes: names, each once.
+        name: of the set, for people.
+        source: what ``open`` must be given to get the whole set again; None for images that are only in memory.
+        rows: position in ``images`` of each image of the set; all of them, in order, when not given.
+
+    Raises:
+        DataError: two classes have the same name.
+    """
+
+    def __init__(
+        self,
+        images: ImageSource,
+        labels: Int[np.ndarray, " I"],
+        classes: Sequence[str],
+        *,
+        name: str,
+        source: str | None = None,
+        rows: Int[np.ndarray, " I"] | None = None,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.classes = tuple(classes)
+        self.labels = labels.astype(np.int64)
+        self._images = images
+        self._rows = np.arange(len(images)) if rows is None else rows
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(c for c in self.classes if self.classes.count(c) > 1)
+            raise DataError(f"image set '{name}': two classes are called '{twice}'. Rename or merge them.")
+
+    # --- constructors -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, spec: str) -> "ImageSet":
+        """Return the images that ``spec`` names: a folder, ``file.npz``, or ``embedded:NAME``.
+
+        Raises:
+            DataError: there are none, or they cannot be used.
+            UnknownNameError: there are no embedded images of this name.
+        """
+        kind, colon, rest = spec.partition(":")
+        if colon and kind == "embedded":
+            return cls.embedded(rest)
+        if colon and kind in PLANNED:
+            raise DataError(f"images '{spec}': {kind}: is not supported yet. Supported: {FORMS}.")
+        path = Path(spec).expanduser()
+        if path.suffix.lower() == ".npz" and not path.is_dir():
+            return cls.from_npz(path)
+        if not path.is_dir():
+            problem = "is a file of no supported kind" if path.exists() else "do not exist"
+            raise DataError(f"images '{spec}' {problem}. Give {FORMS}.")
+        return cls.from_folder(path)
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> "ImageSet":
+        """Return the images of a folder with one sub-folder per class.
+
+        Images are found at any depth below their class folder and opened when asked for. EXIF orientation is
+        applied, transparent parts become white, gray, palette, CMYK and 16-bit images become RGB. Hidden files
+        are ignored; any other file that is no image is an error.
+
+        Raises:
+            DataError: the folder is missing, empty, has fewer than two classes or a file that is no image.
+        """
+        folder = Path(path)
+        paths, labels, classes = scan(folder)
+        absolute = folder.absolute()
+        return cls(FolderImages(paths), labels, classes, name=absolute.name, source=str(absolute))
+
+    @classmethod
+    def from_npz(cls, path: str | Path) -> "ImageSet":
+        """Return the images of an ``.npz`` file: ``x`` (N,H,W[,C]) uint8, ``y`` (N,), optionally ``classes``.
+
+        Raises:
+            DataError: the file is missing or broken, or its arrays cannot be used.
+        """
+        path = Path(path)
+        arrays = _read_npz(path)
+        classes = arrays.get("classes")
+        names = None if classes is None else [_text(name) for name in classes.ravel().tolist()]
+        source = str(path.absolute())
+        return cls.from_arrays(arrays["x"], arrays["y"], classes=names, name=path.stem, source=source)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: np.ndarray | Sequence[Any],
+        y: np.ndarray | Sequence[int],
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "arrays",
+        source: str | None = None,
+    ) -> "ImageSet":
+        """Return images that are in memory.
+
+        Args:
+            x: (N,H,W) gray or (N,H,W,C), C = 1 (gray), 3 (RGB) or 4 (RGB and alpha); uint8.
+            y: class numbers ``0..C-1`` of the images, integers.
+            classes: names of the classes; the numbers when not given.
+            name: of the set.
+            source: what ``open`` must be given to get the set again, if that is possible.
+
+        Raises:
+            DataError: wrong type, shape, length or values.
+        """
+        images = ArrayImages(np.asarray(x), name=name)
+        labels = np.asarray(y)
+        return cls(images, labels, check_labels(labels, len(images), classes, name=name), name=name, source=source)
+
+    @classmethod
+    def embedded(cls, name: str) -> "ImageSet":
+        """Return images that need no file: ``digits``, or ``glyphs`` (options: ``glyphs?seed=1``, see ``glyphs``).
+
+        Raises:
+            UnknownNameError: there are no such images.
+            DataError: an option is wrong.
+        """
+        from metad2a.data.digits import digits
+        from metad2a.data.glyphs import glyphs_from_query
+
+        makers: dict[str, Callable[[str], ImageSet]] = {
+            "digits": lambda _: digits(),
+            "glyphs": glyphs_from_query,
+        }
+        base, _, query = name.partition("?")
+        if base not in makers or (query and base == "digits"):
+            raise unknown_name("embedded image set", name, makers)
+        return makers[base](query)
+
+    # --- what is in it ----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"ImageSet('{self.name}', {len(self)} images, {self.num_classes} classes)"
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, those without an image included (``take`` can leave some)."""
+        return len(self.classes)
+
+    @property
+    def counts(self) -> Int[np.ndarray, " C"]:
+        """The number of images of each class."""
+        return np.bincount(self.labels, minlength=self.num_classes)
+
+    def load(self, indices: Indices, size: int) -> UInt8[np.ndarray, "I {size} {size} 3"]:
+        """Return images as RGB squares of ``size`` pixels a side, uint8.
+
+        An image that is not square gives its central square: its shorter side becomes ``size``, and what the
+        longer side has more is cut off equally at both ends. Resizing is bicubic and antialiased.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        return self._images.load(self._at(indices), size)
+
+    def content_keys(self, indices: Indices) -> list[str]:
+        """Return a text for each image that depends on its content alone, not on its name or place.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        return self._images.content_keys(self._at(indices))
+
+    def _at(self, indices: Indices) -> Int[np.ndarray, " I"]:
+        return self._rows[np.asarray(indices, dtype=np.int64)]
+
+    # --- parts of it ------------------------------------------------------------------------------------------
+
+    def take(self, indices: Indices) -> "ImageSet":
+        """Return the set of the images at ``indices``; the classes stay, even those left without an image."""
+        return self._part(indices, self.labels[np.asarray(indices, dtype=np.int64)], self.classes)
+
+    def keep_classes(self, numbers: Sequence[int] | Int[np.ndarray, " C"]) -> "ImageSet":
+        """Return the set of the images of some classes, which are numbered anew in the order given.
+
+        Raises:
+            DataError: a number is no class, or is given twice.
+        """
+        kept = np.asarray(numbers, dtype=np.int64)
+        unknown = kept[(kept < 0) | (kept >= self.num_classes)]
+        if len(unknown):
+            raise DataError(f"image set '{self.name}' has classes 0..{self.num_classes - 1}, not {unknown[0]}.")
+        renumbered = np.full(self.num_classes, -1)
+        renumbered[kept] = np.arange(len(kept))
+        indices = np.flatnonzero(renumbered[self.labels] >= 0)
+        return self._part(indices, renumbered[self.labels[indices]], [self.classes[n] for n in kept])
+
+    def split(self, fraction: float, seed: int) -> tuple["ImageSet", "ImageSet"]:
+        """Return two sets that share no image: about ``fraction`` of every class, and the rest.
+
+        Every class has an image in both.
+
+        Raises:
+            DataError: ``fraction`` is not between 0 and 1, or a class has fewer than two images.
+        """
+        if not 0 < fraction < 1:
+            raise DataError(f"cannot split image set '{self.name}' at {fraction}: give a number between 0 and 1.")
+        if self.counts.min() < 2:
+            lonely = self.classes[int(self.counts.argmin())]
+            raise DataError(
+                f"cannot split image set '{self.name}': class '{lonely}' has fewer than two images. "
+                "Add images or leave the class out."
+            )
+        first = np.clip(np.rint(self.counts * fraction), 1, self.counts - 1)
+        ranks = rank_within_class(self.labels, numpy_rng("split-images", seed))
+        in_first = ranks < first[self.labels]
+        return self.take(np.flatnonzero(in_first)), self.take(np.flatnonzero(~in_first))
+
+    def _part(self, indices: Indices, labels: Int[np.ndarray, " I"], classes: Sequence[str]) -> "ImageSet":
+        rows = self._at(indices)
+        return ImageSet(self._images, labels, classes, name=self.name, source=self.source, rows=rows)
+
+
+def rank_within_class(labels: Int[np.ndarray, " I"], rng: np.random.Generator) -> Int[np.ndarray, " I"]:
+    """Return the place (from 0) of each image in a random order of its class."""
+    order = np.lexsort((rng.random(len(labels)), labels))
+    ordered = labels[order]
+    ranks = np.empty(len(labels), np.int64)
+    ranks[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return ranks
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise DataError(f"image file {path} does not exist. Give {FORMS}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = list(file.files)
+            arrays = {key: file[key] for key in ("x", "y", "classes") if key in found}
+    except (zipfile.BadZipFile, OSError, EOFError, AttributeError, TypeError) as error:
+        raise DataError(f"{path} is no .npz file, or a damaged one: {error}. Write it again.") from error
+    except ValueError as error:
+        raise DataError(
+            f"{path} cannot be read: {error} An array of Python objects is refused, because reading it could "
+            "run code; save plain arrays: np.savez(file, x=x, y=y, classes=classes)."
+        ) from error
+    missing = [key for key in ("x", "y") if key not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} has no array '{missing[0]}' (it has: {', '.join(found) or 'nothing'}). "
+            "Save it with np.savez(file, x=images, y=labels)."
+        )
+    return arrays
+
+
+def _text(name: object) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)

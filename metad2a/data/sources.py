@@ -1,0 +1,151 @@
+"""Where images come from: what every source can do, and how any image becomes a square."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch.nn import functional as F
+
+from metad2a.errors import DataError
+
+SQUARE_VERSION = "centre-square-bicubic-1"
+"""Names how images become squares; part of every cache key, so change it when the pixels change."""
+
+
+class ImageSource(ABC):
+    """Some images that can be read by position. To add a kind of source, write these three methods."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @abstractmethod
+    def load(self, rows: Int[np.ndarray, " I"], size: int) -> UInt8[np.ndarray, "I {size} {size} 3"]:
+        """Return RGB images of ``size`` pixels a side: the central square of each, resized (bicubic)."""
+
+    @abstractmethod
+    def content_keys(self, rows: Int[np.ndarray, " I"]) -> list[str]:
+        """Return a text for each image that is equal only for equal images, wherever they are stored."""
+
+
+def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the largest central square.
+
+    Cropping before resizing gives the picture of "resize the shorter side, then crop" without scaling what is
+    thrown away.
+    """
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def resize(images: UInt8[np.ndarray, "I S S 3"], size: int) -> UInt8[np.ndarray, "I {size} {size} 3"]:
+    """Resize square images, all at once (antialiased bicubic, as Pillow does)."""
+    if images.shape[1] == size or len(images) == 0:
+        return np.resize(images, (len(images), size, size, 3))
+    channels_first = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    resized = F.interpolate(channels_first, (size, size), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
+
+
+class ArrayImages(ImageSource):
+    """Images that are in memory already.
+
+    Args:
+        x: (N,H,W) gray, or (N,H,W,C) with C = 1 gray, 3 RGB, 4 RGB and alpha; uint8.
+        name: of the image set, for messages.
+
+    Raises:
+        DataError: another type or shape.
+    """
+
+    def __init__(self, x: np.ndarray, *, name: str) -> None:
+        _check_pixels(x, name)
+        self._x = x if x.ndim == 4 else x[..., None]
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def load(self, rows: Int[np.ndarray, " I"], size: int) -> UInt8[np.ndarray, "I {size} {size} 3"]:
+        """Return the central squares of the images at ``rows``."""
+        left, top, right, bottom = centre_square(*self._x.shape[1:3])
+        return resize(_to_rgb(self._x[rows, top:bottom, left:right]), size)
+
+    def content_keys(self, rows: Int[np.ndarray, " I"]) -> list[str]:
+        """Return a hash of the pixels and their shape."""
+        shape = str(self._x.shape[1:]).encode()
+        return [hashlib.blake2b(shape + self._x[row].tobytes(), digest_size=16).hexdigest() for row in rows]
+
+
+def _to_rgb(x: UInt8[np.ndarray, "I H W C"]) -> UInt8[np.ndarray, "I H W 3"]:
+    channels = x.shape[-1]
+    if channels == 1:
+        return np.repeat(x, 3, axis=-1)
+    if channels == 3:
+        return x
+    colour, alpha = x[..., :3].astype(np.uint16), x[..., 3:].astype(np.uint16)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _check_pixels(x: np.ndarray, name: str) -> None:
+    if np.issubdtype(x.dtype, np.floating):
+        convert = "(x * 255).round()" if x.size and np.nanmax(x) <= 1 else "x.round()"
+        raise DataError(
+            f"image set '{name}': the images are {x.dtype}, not uint8. "
+            f'Convert them: {convert}.clip(0, 255).astype("uint8").'
+        )
+    if x.dtype != np.uint8:
+        raise DataError(
+            f"image set '{name}': the images are {x.dtype}, not uint8. Scale them to 0..255, then "
+            'x.astype("uint8").'
+        )
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3, 4):
+        raise DataError(
+            f"image set '{name}': the images have shape {x.shape}, colours before pixels. "
+            "Move them to the end: x.transpose(0, 2, 3, 1)."
+        )
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3, 4)) or 0 in x.shape:
+        raise DataError(
+            f"image set '{name}': the images have shape {x.shape}. Needed is (N,H,W) or (N,H,W,C) with C = 1 "
+            "(gray), 3 (RGB) or 4 (RGB and alpha), and at least one image."
+        )
+
+
+def check_labels(y: np.ndarray, num_images: int, classes: Sequence[str] | None, *, name: str) -> tuple[str, ...]:
+    """Return the class names of labels ``y``, checked; without ``classes`` the numbers are the names.
+
+    Raises:
+        DataError: the labels are no class numbers 0..C-1, each with an image, or do not fit images or names.
+    """
+    where = f"image set '{name}': "
+    if not np.issubdtype(y.dtype, np.integer):
+        raise DataError(
+            f'{where}the labels are {y.dtype}, not integers. Convert them: y.astype("int64"), or for names '
+            "classes, y = np.unique(y, return_inverse=True)."
+        )
+    if y.ndim != 1 or len(y) != num_images:
+        raise DataError(
+            f"{where}the labels have shape {y.shape}, but there are {num_images} images. Needed is one label an "
+            f"image, shape ({num_images},)."
+        )
+    if y.min() < 0:
+        raise DataError(
+            f"{where}image {int(y.argmin())} has label {y.min()}. Labels count from 0; remove unlabelled images."
+        )
+    numbers = np.unique(y)
+    expected = len(classes) if classes is not None else int(numbers[-1]) + 1
+    if numbers[-1] >= expected:
+        raise DataError(f"{where}label {numbers[-1]} has no name: only {expected} class names are given.")
+    if expected < 2:
+        raise DataError(f"{where}all images are of one class. At least two classes are needed.")
+    if len(numbers) < expected:
+        missing = int(np.setdiff1d(np.arange(expected), numbers[numbers < expected])[0])
+        raise DataError(
+            f"{where}class {missing} of 0..{expected - 1} has no image ({expected - len(numbers)} such classes). "
+            "Renumber the labels without gaps: used, y = np.unique(y, return_inverse=True)"
+            + ("; classes = classes[used]." if classes is not None else ".")
+        )
+    return tuple(classes) if classes is not None else tuple(str(number) for number in numbers)

@@ -1,0 +1,139 @@
+"""Reading other people's ``.pt`` files, which are pickles, without running anything they contain.
+
+Unpickling may call any function by its name. Here only the few that rebuild plain data can be named; a file
+that names another one is refused before anything of it is called.
+"""
+
+import codecs
+import pickle
+import tarfile
+import zipfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from metad2a.errors import DatabaseError
+
+
+@dataclass
+class PickledGraph:
+    """Stands for an ``igraph.Graph``, so that igraph need not be installed.
+
+    Attributes:
+        n: number of vertices.
+        edges: pairs of vertices.
+        directed: whether ``edges`` have a direction.
+        graph_attributes: by name.
+        vertex_attributes: by name, a value per vertex.
+        edge_attributes: by name, a value per edge.
+    """
+
+    n: int
+    edges: list[tuple[int, int]]
+    directed: bool
+    graph_attributes: dict[str, Any]
+    vertex_attributes: dict[str, list[Any]]
+    edge_attributes: dict[str, list[Any]]
+
+
+class _BlockedError(pickle.UnpicklingError):
+    """The file names a function that is not on the list."""
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    # Pickles of protocol 2 write bytes as Latin-1 text. Other codecs are of no use here.
+    if encoding != "latin1":
+        raise _BlockedError(f"_codecs.encode with '{encoding}'")
+    return codecs.encode(text, "latin1")
+
+
+def _scalar(dtype: np.dtype, content: bytes) -> Any:
+    if dtype.kind not in "biuf":
+        raise _BlockedError(f"a numpy scalar of type '{dtype}'")
+    return np.frombuffer(content, dtype, count=1)[0]
+
+
+def _empty_array(_kind: type, _shape: Sequence[int], _code: bytes) -> np.ndarray:
+    return np.empty(0, np.uint8)  # the array's real shape, type and content follow in its state
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("igraph", "Graph"): PickledGraph,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): np.ndarray,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+} | {
+    (module, name): function
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
+    for name, function in (("scalar", _scalar), ("_reconstruct", _empty_array))
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise _BlockedError(f"{module}.{name}") from None
+
+
+# torch.load finds storages by itself and asks this "module" for everything else.
+_RESTRICTED_PICKLE = SimpleNamespace(
+    __name__="restricted_pickle",
+    Unpickler=_Unpickler,
+    load=lambda file, **options: _Unpickler(file, **options).load(),
+)
+
+
+def read_restricted(path: Path) -> Any:
+    """Return the content of a ``.pt`` file of tensors, arrays, graphs and plain data.
+
+    Raises:
+        DatabaseError: the file is missing or damaged, or would call something that is not allowed; the message
+            names it, and nothing was called.
+    """
+    try:
+        _check_container(path)
+        return torch.load(
+            path,
+            map_location="cpu",
+            weights_only=False,
+            pickle_module=_RESTRICTED_PICKLE,
+        )
+    except DatabaseError:
+        raise
+    except _BlockedError as error:
+        raise DatabaseError(
+            f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
+            "Only open files from where you expect them."
+        ) from error
+    except OSError as error:
+        raise DatabaseError(f"cannot read {path}: {error.strerror or error}.") from error
+    except Exception as error:  # whatever a damaged pickle makes its reader raise
+        raise DatabaseError(
+            f"{path} is damaged or no .pt file ({type(error).__name__}: {error}). Get it again."
+        ) from error
+
+
+def _check_container(path: Path) -> None:
+    """Refuse what torch.load also opens but torch.save never writes: archives that grow, scripts, tar files."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > path.stat().st_size or any(member.compress_type for member in members):
+            raise DatabaseError(
+                f"{path} is not opened: it unpacks to {size:,} bytes, more than it has. torch.save compresses nothing."
+            )
+        if any(Path(member.filename).name == "constants.pkl" for member in members):
+            raise DatabaseError(f"{path} is not opened: it is a TorchScript program, not data.")
+    elif path.is_file() and tarfile.is_tarfile(path):
+        raise DatabaseError(f"{path} is not opened: it is a tar archive. Convert it with torch.save.")

@@ -1,0 +1,225 @@
+"""Training one image classifier by a recipe, from images held in memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import DataError
+from metad2a.fitting.loop import Fit, FitState, Monitor, Row
+from metad2a.fitting.recipe import Recipe
+from metad2a.fitting.schedules import cosine
+from metad2a.runtime import stream_seed, torch_rng
+
+_EVALUATION_BATCH = 512
+_SMALLEST_STD = 1.0  # of 255: images without contrast are not divided by zero
+_ACCURACY = "val/accuracy"
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Square RGB images and their class numbers.
+
+    Attributes:
+        images: as they were read; ``fit_network`` normalises them.
+        labels: class numbers from 0.
+    """
+
+    images: UInt8[Tensor, "n 3 s s"]
+    labels: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "LabelledImages":
+        """Return the same images on ``device``."""
+        return LabelledImages(self.images.to(device), self.labels.to(device))
+
+    @classmethod
+    def of(cls, image_set: ImageSet, resolution: int) -> "LabelledImages":
+        """Load all of ``image_set`` at ``resolution`` pixels a side."""
+        pixels = image_set.load(range(len(image_set)), resolution)
+        return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(image_set.labels).long())
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """What came of training a network.
+
+    Attributes:
+        accuracy: of the validation images after the last epoch, in percent.
+        best_accuracy: the best epoch's, in percent; it was chosen on the validation images.
+        curve: one row an epoch: ``epoch``, ``step``, ``lr``, ``train/loss``, ``val/accuracy``, ``val/loss``.
+        seconds: time spent, over all sessions.
+    """
+
+    accuracy: float
+    best_accuracy: float
+    curve: list[Row]
+    seconds: float
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make what layers draw at construction depend on ``seed`` alone, and leave the global stream untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed(seed, "weights"))
+        yield
+
+
+def fit_network(
+    net: nn.Module,
+    train: LabelledImages,
+    valid: LabelledImages,
+    recipe: Recipe,
+    *,
+    seed: int,
+    fabric: Fabric | None = None,
+    state_file: Path | None = None,
+    label: str | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> NetworkFit:
+    """Train ``net`` in place; images are normalised by the mean and deviation of the training images.
+
+    The result depends on the arguments alone (and on the number of threads, in the last digits).
+
+    Args:
+        net: (B, 3, s, s) images -> (B, classes) scores; build it inside ``seeded`` to fix its first weights.
+        train: images to learn from.
+        valid: images to measure on.
+        recipe: how; ``recipe.resolution`` and ``recipe.scale`` are the caller's business.
+        seed: of the order of the images and of their augmentation.
+        fabric: device and precision; the CPU when None.
+        state_file: where the state is kept; if the file exists, training goes on from it.
+        label: of the progress bar; None shows none.
+        on_epoch: called with each row of the curve.
+
+    Raises:
+        DataError: too few images.
+        DivergedError: the loss stopped being a number.
+        Interrupted: Ctrl-C; the state is saved.
+        CheckpointError: ``state_file`` is of another training.
+    """
+    if len(train) < 2 or len(valid) < 1:
+        raise DataError(
+            f"{len(train)} training and {len(valid)} validation images are too few to train a network. "
+            "Give at least 2 and 1."
+        )
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    train, valid = train.to(fabric.device), valid.to(fabric.device)
+    normalize = _normalizer(train.images)
+    # Measured on a CPU: this layout halves the time of a step, the fused update takes off a tenth.
+    net = net.to(memory_format=torch.channels_last)
+    plain_optimizer = SGD(
+        net.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+        fused=fabric.device.type in ("cpu", "cuda"),
+    )
+    per_epoch = max(len(train) // recipe.batch_size, 1)
+    scheduler = _scheduler(plain_optimizer, recipe, recipe.epochs * per_epoch)
+    model, optimizer = fabric.setup(net, plain_optimizer)
+    fit = Fit(
+        fabric=fabric,
+        model=model,
+        optimizer=optimizer,
+        batches=lambda epoch: _batches(train, recipe, torch_rng(seed, "batches", epoch)),
+        loss=lambda net, batch: {
+            "loss": F.cross_entropy(
+                net(normalize(batch.images)), batch.labels, label_smoothing=recipe.label_smoothing
+            )
+        },
+        epochs=recipe.epochs,
+        batches_per_epoch=per_epoch,
+        scheduler=scheduler,
+        schedule_on="step",
+        validate=lambda: _validate(model, valid, normalize),
+        monitor=Monitor(_ACCURACY),
+        on_epoch=on_epoch,
+        state_file=state_file,
+        label=label,
+    )
+    if state_file is not None and state_file.exists():
+        fit.restore()
+    return _result(fit.run())
+
+
+def _result(state: FitState) -> NetworkFit:
+    accuracies = [row[_ACCURACY] for row in state.history]
+    return NetworkFit(accuracies[-1], max(accuracies), state.history, state.seconds)
+
+
+def _normalizer(
+    images: UInt8[Tensor, "n 3 s s"],
+) -> Callable[[UInt8[Tensor, "b 3 t t"]], Float[Tensor, "b 3 t t"]]:
+    values = torch.arange(256, dtype=torch.float64, device=images.device)
+    # Counting the 256 values gives the exact moments without a float copy of all images.
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+    shares = counts / counts.sum(1, keepdim=True)
+    mean = shares @ values
+    std = ((shares * (values - mean[:, None]) ** 2).sum(1)).sqrt().clamp_min(_SMALLEST_STD)
+    shift, scale = mean.float().view(3, 1, 1), std.float().view(3, 1, 1)
+    return lambda batch: ((batch.float() - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+
+def _batches(train: LabelledImages, recipe: Recipe, rng: torch.Generator) -> Iterator[LabelledImages]:
+    order = torch.randperm(len(train), generator=rng)
+    size = min(recipe.batch_size, len(train))
+    for start in range(0, len(train) - size + 1, size):
+        chosen = order[start : start + size].to(train.labels.device)
+        yield LabelledImages(_augment(train.images[chosen], recipe, rng), train.labels[chosen])
+
+
+def _augment(
+    images: UInt8[Tensor, "b 3 s s"], recipe: Recipe, rng: torch.Generator
+) -> UInt8[Tensor, "b 3 s s"]:
+    count, _, side, _ = images.shape
+    pad = recipe.crop_padding
+    if pad == 0 and not recipe.flip:
+        return images
+    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=rng)
+    mirrored = torch.rand(count, 1, generator=rng) < (0.5 if recipe.flip else 0.0)
+    places = torch.arange(side)
+    rows = (top + places).to(images.device)
+    columns = (left + torch.where(mirrored, side - 1 - places, places)).to(images.device)
+    padded = F.pad(images, (pad, pad, pad, pad))
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _scheduler(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
+    if recipe.schedule == "one_cycle":
+        return OneCycleLR(
+            optimizer,
+            max_lr=recipe.learning_rate,
+            total_steps=steps + 1,  # the loop also asks for the rate after the last step
+            pct_start=recipe.warmup,
+            cycle_momentum=recipe.momentum > 0,
+            base_momentum=min(0.85, recipe.momentum),
+            max_momentum=recipe.momentum,
+        )
+    return cosine(optimizer, total_steps=steps, warmup=recipe.warmup)
+
+
+@torch.inference_mode()
+def _validate(model: nn.Module, valid: LabelledImages, normalize: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    right, loss = 0, 0.0
+    for images, labels in zip(
+        valid.images.split(_EVALUATION_BATCH), valid.labels.split(_EVALUATION_BATCH), strict=True
+    ):
+        scores: Any = model(normalize(images))
+        right += int((scores.argmax(1) == labels).sum())
+        loss += float(F.cross_entropy(scores.float(), labels, reduction="sum"))
+    return {_ACCURACY: 100 * right / len(valid), "val/loss": loss / len(valid)}

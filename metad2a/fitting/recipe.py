@@ -1,0 +1,126 @@
+"""A recipe: everything that decides what accuracy a network gets, apart from the images and the seed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from metad2a.errors import ConfigError, unknown_name
+
+SCHEDULES = ("cosine", "one_cycle")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained by stochastic gradient descent.
+
+    Attributes:
+        name: for people; two recipes that differ only in it are the same.
+        epochs: passes over the training images.
+        batch_size: images a step; the incomplete last batch of an epoch is left out.
+        learning_rate: its largest value.
+        momentum: with ``one_cycle``, its largest value (it falls while the learning rate rises).
+        weight_decay: of every parameter.
+        nesterov: whether momentum looks ahead.
+        schedule: ``cosine`` falls to zero; ``one_cycle`` is the 1cycle policy (Smith and Topin, 2018).
+        warmup: fraction of all steps in which the learning rate rises.
+        label_smoothing: probability given to the wrong classes together.
+        flip: mirror half of the training images.
+        crop_padding: pixels of black added on each side before a random crop; 0 crops nothing.
+        resolution: pixels a side of the images.
+        scale: the space's size options for its networks (NAS-Bench-201: ``channels``, ``cells``).
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    nesterov: bool = True
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    label_smoothing: float = 0.0
+    flip: bool = False
+    crop_padding: int = 0
+    resolution: int = 32
+    scale: dict[str, int] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            self._check_type(entry.name, entry.type)
+        self._check_ranges()
+        object.__setattr__(self, "scale", dict(self.scale))
+
+    def _check_type(self, name: str, expected: Any) -> None:
+        value = getattr(self, name)
+        if name == "scale":
+            good = isinstance(value, Mapping) and all(
+                isinstance(key, str) and type(size) is int for key, size in value.items()
+            )
+            expected_text = "a mapping from names to whole numbers"
+        elif expected is float:
+            # 1 and 1.0 are the same recipe, so they must have the same fingerprint.
+            good = type(value) in (int, float)
+            expected_text = "a number"
+            if good:
+                object.__setattr__(self, name, float(value))
+        else:
+            good = type(value) is expected
+            expected_text = {int: "a whole number", bool: "true or false", str: "a text"}[expected]
+        if not good:
+            raise ConfigError(f"recipe '{self.name}': {name} is {value!r}, but must be {expected_text}.")
+
+    def _check_ranges(self) -> None:
+        rules = {
+            "name": (bool(self.name), "a text that is not empty"),
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 2, "at least 2 (batch normalisation needs two images)"),
+            "learning_rate": (0 < self.learning_rate < float("inf"), "positive and finite"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (0 <= self.weight_decay < float("inf"), "0 or more"),
+            "nesterov": (not self.nesterov or self.momentum > 0, "false when momentum is 0"),
+            "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+            "warmup": (0 <= self.warmup < 1, "a fraction in [0, 1)"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "crop_padding": (0 <= self.crop_padding, "0 or more"),
+            "resolution": (self.resolution >= 1, "at least 1"),
+            "scale": (all(size >= 1 for size in self.scale.values()), "sizes of at least 1"),
+        }
+        for name, (good, rule) in rules.items():
+            if not good:
+                raise ConfigError(f"recipe '{self.name}': {name} is {getattr(self, name)!r}, but must be {rule}.")
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on every field but the name."""
+        content = self.to_dict()
+        del content["name"]
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data from which ``from_dict`` makes the same recipe."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that ``content`` describes.
+
+        Raises:
+            UnknownNameError: a key is no field of a recipe.
+            ConfigError: a field is missing or cannot be used.
+        """
+        known = [entry.name for entry in fields(cls)]
+        for key in content:
+            if key not in known:
+                raise unknown_name("recipe field", str(key), known)
+        needed = ("name", "epochs", "batch_size", "learning_rate")
+        missing = [name for name in needed if name not in content]
+        if missing:
+            raise ConfigError(f"the recipe lacks {', '.join(missing)}. Every recipe needs {', '.join(needed)}.")
+        return cls(**content)

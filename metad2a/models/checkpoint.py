@@ -1,0 +1,284 @@
+"""Trained models in a file: safetensors, with everything needed to use them in its JSON header.
+
+Such a file holds no code: opening one that somebody else made is safe.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import metad2a
+from metad2a.data.embedders.base import Embedder
+from metad2a.errors import CheckpointError
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
+from metad2a.runtime import atomic_path
+
+SCHEMA_VERSION = 1
+SUFFIX = ".safetensors"
+MODELS: dict[str, type[Generator] | type[Predictor]] = {"generator": Generator, "predictor": Predictor}
+_HEADER = "metad2a"
+
+
+class EmbedderInfo(TypedDict):
+    """What made the features that the models were trained on."""
+
+    name: str
+    fingerprint: str
+    dim: int
+
+
+class Target(TypedDict):
+    """Accuracy in percent is ``mean + std * score``."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One trained model: what rebuilds it and its weights."""
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: Generator | Predictor) -> "Part":
+        """Return a copy of ``model`` as it is now, on the CPU."""
+        state = {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in model.state_dict().items()
+        }
+        return cls(dict(model.config), state)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One or both trained models of a search space.
+
+    Attributes:
+        parts: by name, ``generator`` and ``predictor``.
+        space: name of the search space.
+        topology: the edges that every graph of the training had, as ``(u, v)``; None if they varied.
+        embedder: of the features.
+        images_per_class: of the sets in training.
+        target: of the predictor's scores; None if unknown or there is no predictor.
+        train_archs: texts of the architectures seen in training; what is not among them is novel.
+        metrics: measured in training, by name.
+        provenance: where it comes from: data, seeds, version, date.
+    """
+
+    parts: dict[str, Part]
+    space: str
+    topology: Sequence[Sequence[int]] | None
+    embedder: EmbedderInfo
+    images_per_class: int
+    target: Target | None = None
+    train_archs: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically.
+
+        Raises:
+            CheckpointError: ``path`` does not end in ``.safetensors``.
+            OutputError: it cannot be written.
+            TypeError: a value is not JSON.
+        """
+        _check_suffix(Path(path))
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "metad2a_version": metad2a.__version__,
+            "parts": {name: part.config for name, part in self.parts.items()},
+        } | {name: getattr(self, name) for name in _FIELDS}
+        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
+        tensors = {
+            f"{name}.{key}": tensor.detach().cpu().contiguous()
+            for name, part in self.parts.items()
+            for key, tensor in part.state.items()
+        }
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={_HEADER: text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Checkpoint":
+        """Read a file that ``save`` wrote.
+
+        Raises:
+            CheckpointError: there is none, or it is another file, of a newer version, or damaged.
+        """
+        path = Path(path)
+        _check_suffix(path)
+        header, tensors = _read(path)
+        try:
+            parts = {name: Part(config, tensors[name]) for name, config in header["parts"].items()}
+            values = {name: header[name] for name in _FIELDS}
+            values["train_archs"] = tuple(values["train_archs"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
+        checkpoint = cls(parts=parts, **values)
+        for name in parts:
+            try:
+                _skeleton(name, parts[name])
+            except CheckpointError as error:
+                raise CheckpointError(f"{path}: {error}") from error
+        return checkpoint
+
+    def build(self, part: str) -> Any:
+        """Return the model of ``part`` with its weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: there is no such part, or its weights do not fit its configuration.
+        """
+        if part not in self.parts:
+            held = " and a ".join(sorted(self.parts)) or "no model"
+            raise CheckpointError(f"the checkpoint holds a {held} only; give the {part}'s file too.")
+        return build_model(part, self.parts[part])
+
+    def check(
+        self,
+        *,
+        space: str | None = None,
+        embedder: Embedder | None = None,
+        embedder_fingerprint: str | None = None,
+    ) -> None:
+        """Refuse to be used for another search space, or with features of another embedder.
+
+        Args:
+            space: name of the search space.
+            embedder: of the features.
+            embedder_fingerprint: of the features, where the embedder itself is not at hand.
+
+        Raises:
+            CheckpointError: it says which one the checkpoint is for.
+        """
+        if space is not None and space != self.space:
+            raise CheckpointError(
+                f"the checkpoint is for the search space '{self.space}', not for '{space}'. "
+                f"Use --space {self.space}, or a checkpoint for '{space}'."
+            )
+        if embedder is not None:
+            embedder_fingerprint = embedder.fingerprint
+        if embedder_fingerprint not in (None, self.embedder["fingerprint"]):
+            other = f"'{embedder.name}'" if embedder else "another embedder"
+            raise CheckpointError(
+                f"the checkpoint was trained on features of the embedder '{self.embedder['name']}' "
+                f"({self.embedder['fingerprint']}), these are of {other} ({embedder_fingerprint}). "
+                f"Embed the images with '{self.embedder['name']}', or train on the new features."
+            )
+
+    @staticmethod
+    def merge(a: "Checkpoint", b: "Checkpoint") -> "Checkpoint":
+        """Return the checkpoint that holds the generator of one and the predictor of the other.
+
+        Raises:
+            CheckpointError: they are not one generator and one predictor of the same space and embedder.
+        """
+        if {*a.parts} == {"predictor"}:
+            a, b = b, a
+        if {*a.parts} != {"generator"} or {*b.parts} != {"predictor"}:
+            held = " and ".join("+".join(sorted(c.parts)) or "nothing" for c in (a, b))
+            raise CheckpointError(f"the two checkpoints hold {held}. Give one generator and one predictor.")
+        a.check(space=b.space, embedder_fingerprint=b.embedder["fingerprint"])
+        return Checkpoint(
+            parts={**a.parts, **b.parts},
+            space=a.space,
+            topology=a.topology,
+            embedder=a.embedder,
+            images_per_class=max(a.images_per_class, b.images_per_class),
+            target=b.target,
+            train_archs=a.train_archs,
+            metrics={**a.metrics, **b.metrics},
+            provenance={**a.provenance, **b.provenance},
+        )
+
+
+_FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name != "parts")
+
+
+def build_model(name: str, part: Part) -> Generator | Predictor:
+    """Return the model ``name`` (a key of ``MODELS``) with the weights of ``part``, in evaluation mode.
+
+    Raises:
+        CheckpointError: the configuration is none, or the weights do not fit it.
+    """
+    model = _skeleton(name, part)
+    # Copies: training the model must not change the part.
+    model.load_state_dict({key: tensor.clone() for key, tensor in part.state.items()}, assign=True)
+    return model.eval()
+
+
+def _skeleton(name: str, part: Part) -> Generator | Predictor:
+    """Return the model without weights (on the meta device), after checking that those of ``part`` fit."""
+    if name not in MODELS:
+        raise CheckpointError(f"it holds an unknown model '{name}'. Known: {', '.join(MODELS)}.")
+    try:
+        with torch.device("meta"):
+            model = MODELS[name](**part.config)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the configuration of the {name} cannot be used: {error}") from error
+    _check_fit(name, model, part.state)
+    return model
+
+
+def _check_fit(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    faults = [f"missing {key}" for key in sorted(expected.keys() - found.keys())]
+    faults += [f"unknown {key}" for key in sorted(found.keys() - expected.keys())]
+    faults += [
+        f"{key} is {found[key]} instead of {expected[key]}"
+        for key in sorted(expected.keys() & found.keys())
+        if expected[key] != found[key]
+    ]
+    if faults:
+        raise CheckpointError(f"the tensors of the {name} do not fit its configuration: {'; '.join(faults)}.")
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise CheckpointError(
+            f"{path}: a checkpoint's name ends in {SUFFIX}. "
+            "Official weights (.pt) are converted by 'metad2a import'."
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Return the header, its version checked, and the tensors by part."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _parse_header(path, file.metadata() or {})
+            tensors: dict[str, dict[str, Tensor]] = {}
+            for name in file.keys():  # noqa: SIM118 - the file is no mapping
+                part, _, key = name.partition(".")
+                tensors.setdefault(part, {})[key] = file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no safetensors file, or a damaged one: {error}.") from error
+    return header, tensors
+
+
+def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if _HEADER not in metadata:
+        raise CheckpointError(f"{path} holds tensors, but metad2a did not write it: it has no metad2a header.")
+    try:
+        header = json.loads(metadata[_HEADER])
+        version = int(header["schema_version"])
+        writer = header["metad2a_version"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
+    if version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} was written by metad2a {writer} in format {version}; this is metad2a "
+            f"{metad2a.__version__}, which reads formats up to {SCHEMA_VERSION}. Upgrade metad2a."
+        )
+    return header

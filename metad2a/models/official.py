@@ -1,0 +1,168 @@
+"""Weights of the official implementation (github HayeonLee/MetaD2A) under our names."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metad2a.errors import CheckpointError
+from metad2a.models.checkpoint import Part, build_model
+
+NUM_HEADS = 4  # no shape tells it
+SPACES = {(7, 8): "nasbench201", (29, 22): "mobilenetv3"}  # by number of types and of vertices
+
+_ATTENTION = {"fc_q": "query", "fc_k": "key", "fc_v": "value", "fc_o": "out"}
+_SET_POOL = {f"enc.{i}.mab.{old}": f"layers.{i}.{new}" for i in (0, 1) for old, new in _ATTENTION.items()}
+_SET_POOL |= {f"dec.0.mab.{old}": f"pool.attention.{new}" for old, new in _ATTENTION.items()}
+_SET_POOL |= {"dec.0": "pool", "dec.1": "out"}
+_SET_ENCODER = {
+    f"{scope}_setpool.{old}": f"set_encoder.{scope}.{new}"
+    for scope in ("intra", "inter")
+    for old, new in _SET_POOL.items()
+}
+GRAPH_ENCODER = {
+    "grue_forward": "graph_encoder.ahead.cell",
+    "gate_forward.0": "graph_encoder.ahead.gate",
+    "mapper_forward.0": "graph_encoder.ahead.map",
+    "grue_backward": "graph_encoder.back.cell",
+    "gate_backward.0": "graph_encoder.back.gate",
+    "mapper_backward.0": "graph_encoder.back.map",
+    "hg_unify.0": "graph_encoder.unify",
+}
+MODULES = {
+    "generator": _SET_ENCODER
+    | {
+        "fc1": "mu",
+        "fc2": "logvar",
+        "fc3": "decoder.start",
+        "grud": "decoder.cell.cell",
+        "decoding_gate.0": "decoder.cell.gate",
+        "decoding_mapper.0": "decoder.cell.map",
+        "add_vertex.0": "decoder.type_net.0",
+        "add_vertex.2": "decoder.type_net.2",
+        "add_edge.0": "decoder.edge_net.0",
+        "add_edge.2": "decoder.edge_net.2",
+    },
+    "predictor": _SET_ENCODER | GRAPH_ENCODER | {"fc1": "arch_out", "pred_fc.0": "join", "pred_fc.2": "out"},
+}
+"""Official module -> ours, for each model."""
+
+UNUSED = {
+    "generator": {*GRAPH_ENCODER, "enc_g_mu", "enc_g_var", "hv_unify.0", "set_fc.0"},
+    "predictor": {"fc2", "hv_unify.0", "set_fc.0"},
+}
+"""Official modules that no result depends on."""
+
+
+@dataclass(frozen=True)
+class OfficialModel:
+    """An official model that was read.
+
+    Attributes:
+        name: ``generator`` or ``predictor``.
+        space: name of its search space.
+        part: configuration and weights, as a ``Checkpoint`` holds them.
+        unused: official names of the weights left behind, which no result depends on.
+    """
+
+    name: str
+    space: str
+    part: Part
+    unused: tuple[str, ...]
+
+
+def read_official(path: str | Path) -> OfficialModel:
+    """Read a file of the official implementation that holds one model's ``state_dict``.
+
+    Raises:
+        CheckpointError: there is none, opening it would run code, or it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        blocked = re.findall(r"GLOBAL (\S+)", str(error))
+        why = f"it needs {', '.join(blocked)}, and could run code" if blocked else "it holds more than tensors"
+        raise CheckpointError(f"{path} is not opened: {why}. A model's weights need no such thing.") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is no PyTorch file, or a damaged one: {error}.") from error
+    try:
+        return convert_official(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def convert_official(state: Any) -> OfficialModel:
+    """Return the model of an official ``state_dict``.
+
+    Raises:
+        CheckpointError: it is none; the message names the keys that are missing, unknown or of a wrong shape.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError("not a state_dict: expected a dictionary of tensors.")
+    name = _recognise(state)
+    modules = MODULES[name]
+    unused = tuple(key for key in state if _module(key) in UNUSED[name])
+    unknown = [key for key in state if _module(key) not in modules and key not in unused]
+    missing = sorted(modules.keys() - {_module(key) for key in state})
+    if unknown or missing:
+        faults = [
+            f"{what} {', '.join(keys)}" for what, keys in (("unknown", unknown), ("missing", missing)) if keys
+        ]
+        raise CheckpointError(f"an official {name}, but with other keys: {'; '.join(faults)}.")
+    part = Part(_config(name, state), rename(state, modules))
+    build_model(name, part)
+    size = (part.config["num_types"], part.config["num_nodes"])
+    if size not in SPACES:
+        raise CheckpointError(f"graphs of {size[0]} types and {size[1]} vertices belong to no official space.")
+    return OfficialModel(name, SPACES[size], part, unused)
+
+
+def rename(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return the tensors of ``modules`` (official name -> ours) under our names."""
+    renamed = {}
+    for key, tensor in state.items():
+        module, _, parameter = key.rpartition(".")
+        if module in modules:
+            renamed[f"{modules[module]}.{'seed' if parameter == 'S' else parameter}"] = tensor
+    return renamed
+
+
+def _module(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+def _recognise(state: Mapping[str, Tensor]) -> str:
+    for name, sign in (("generator", "grud.weight_ih"), ("predictor", "pred_fc.2.weight")):
+        if sign in state:
+            return name
+    some = ", ".join(list(state)[:5]) or "nothing"
+    raise CheckpointError(f"neither an official generator nor an official predictor: it holds {some}.")
+
+
+def _config(name: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    cell, gate = {
+        "generator": ("grud", "decoding_gate.0"),
+        "predictor": ("grue_forward", "gate_forward.0"),
+    }[name]
+    try:
+        hidden, tagged = state[f"{gate}.weight"].shape
+        config = {
+            "feature_dim": state["intra_setpool.enc.0.mab.fc_q.weight"].shape[1],
+            "num_types": state[f"{cell}.weight_ih"].shape[1],
+            "num_nodes": tagged - hidden,
+            "hidden": hidden,
+            "latent": state["inter_setpool.dec.1.weight"].shape[0],
+            "num_heads": NUM_HEADS,
+            "normalize": False,
+        }
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(f"an official {name} with a missing or misshapen tensor: {error}.") from error
+    return config | ({"topology": None} if name == "generator" else {})

@@ -1,0 +1,94 @@
+"""One report, one HTML file: no script, no network, readable on a phone, on a desktop and on paper."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metad2a.reporting.figures import Cell, Chart, Table
+from metad2a.runtime import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A small picture with words below it: ``svg`` from ``cells.draw_cell``."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report; what is empty is left out, the rest comes in the order of the fields.
+
+    Attributes:
+        heading: its title.
+        text: a short text; an empty line begins a new paragraph.
+        facts: names and values, as a list.
+        chart: a figure, with its numbers as a table to unfold.
+        table: a table.
+        cells: drawings, as a grid.
+    """
+
+    heading: str
+    text: str = ""
+    facts: Mapping[str, Cell] = field(default_factory=dict)
+    chart: Chart | None = None
+    table: Table | None = None
+    cells: Sequence[Drawing] = ()
+
+
+def write_report(
+    path: str | Path,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    subtitle: str = "",
+    command: str = "",
+    footer: str = "",
+) -> None:
+    """Write the report, atomically. Every text is escaped; only this package's SVGs are put in as they are.
+
+    Args:
+        path: the file to write.
+        sections: what it says.
+        title: its title.
+        subtitle: one line below it.
+        command: the command that made it, to be copied.
+        footer: one line at the end.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "is_number": is_number}
+    page = environment.get_template("report.html.j2").render(
+        sections=sections, title=title, subtitle=subtitle, command=command, footer=footer
+    )
+    write_text(path, page)
+
+
+def shown(value: Cell) -> str:
+    """Return a value as people read it: thousands apart, four digits of a fraction, a dash for nothing."""
+    if isinstance(value, bool | str):
+        return str(value)
+    if value is None or math.isnan(value):
+        return "\N{EN DASH}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def is_number(value: Cell) -> bool:
+    """Return whether a table cell is aligned as a number."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,0 +1,100 @@
+"""Distinct architectures for a data set, drawn from a generator."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metad2a.data.features import FeatureSet, SetBatch
+from metad2a.models.generator import Generator
+from metad2a.search.constraints import Limits
+from metad2a.spaces.base import Architecture, SearchSpace
+
+_log = logging.getLogger(__name__)
+
+_GRAPHS_A_ROUND = 512
+_MAX_ROUNDS = 200
+_SETS_A_ROUND = 32
+_FEATURE_BUDGET = 16_000_000  # numbers in the drawn features of one batch: 64 MB
+_STALLED = 0.05  # share of new architectures in a round below which the temperature rises
+_WARMER = 1.3
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What was drawn.
+
+    Attributes:
+        archs: distinct architectures within the limits, in the order they were found.
+        sampled: graphs decoded.
+        valid: of these, graphs that are architectures.
+    """
+
+    archs: list[Architecture]
+    sampled: int
+    valid: int
+
+
+def draw_sets(
+    features: FeatureSet, num_sets: int, images_per_class: int, generator: torch.Generator
+) -> Iterator[SetBatch]:
+    """Yield ``num_sets`` random draws of the whole data set, in batches that fit into bounded memory."""
+    classes = torch.arange(len(features.classes))
+    per_set = len(classes) * min(images_per_class, int(features.counts.max())) * features.dim
+    batch = max(1, min(num_sets, _FEATURE_BUDGET // per_set))
+    for start in range(0, num_sets, batch):
+        size = min(batch, num_sets - start)
+        yield features.draw(classes.expand(size, -1), images_per_class, generator)
+
+
+@torch.inference_mode()
+def generate(
+    model: Generator,
+    space: SearchSpace,
+    features: FeatureSet,
+    *,
+    n: int,
+    images_per_class: int,
+    limits: Limits,
+    generator: torch.Generator,
+    device: str = "cpu",
+) -> Generation:
+    """Draw until ``n`` distinct architectures within ``limits`` are found.
+
+    A generator that repeats itself is drawn from at a rising temperature, so that the list fills up; when even
+    that finds nothing new the list stays shorter.
+    """
+    latents: Float[Tensor, "B Z"] = torch.cat(
+        [
+            model.encode(sets.to(device))[0]
+            for sets in draw_sets(features, _SETS_A_ROUND, images_per_class, generator)
+        ]
+    )
+    found: dict[Architecture, None] = {}
+    seen: set[Architecture] = set()
+    sampled = valid = 0
+    temperature = 1.0
+    for _ in range(_MAX_ROUNDS):
+        graphs = model.sample(
+            latents.repeat(_GRAPHS_A_ROUND // len(latents), 1),
+            rules=space,
+            generator=generator,
+            temperature=temperature,
+        )
+        decoded = [arch for arch in space.decode(graphs) if arch is not None]
+        sampled, valid = sampled + len(graphs), valid + len(decoded)
+        new = [arch for arch in dict.fromkeys(decoded) if arch not in seen]
+        seen.update(new)
+        if new:
+            allowed = limits.admits(space, new, len(features.classes))
+            found.update(dict.fromkeys(arch for arch, ok in zip(new, allowed, strict=True) if ok))
+        if len(found) >= n or len(seen) >= space.size:
+            break
+        if len(new) < _STALLED * len(graphs):
+            temperature *= _WARMER
+    if len(found) < n:
+        _log.warning("found %d of %d architectures (limits: %s)", len(found), n, limits)
+    return Generation(list(found)[:n], sampled, valid)

@@ -1,0 +1,274 @@
+"""MetaD2A (Lee, Hyung, Hwang, ICLR 2021): embed a data set, generate architectures for it, rank them."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from metad2a.costs.latency import measure_latency
+from metad2a.data.cache import FeatureCache, choose_images, embed
+from metad2a.data.embedders.base import Embedder, get_embedder
+from metad2a.data.features import FeatureSet
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import CheckpointError, ConfigError, LimitError, unknown_name
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
+from metad2a.runtime import numpy_rng, progress, resolve_device, shipped, torch_rng
+from metad2a.search.base import Ranked
+from metad2a.search.constraints import Limits
+from metad2a.search.generation import draw_sets, generate
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.registry import get_space
+
+_PREDICTOR_DRAWS = 10
+_GRAPHS_A_BATCH = 4096
+
+
+def pretrained_names() -> list[str]:
+    """Return the names of the shipped checkpoints."""
+    return sorted(path.stem for path in shipped("data", "pretrained").glob("*.safetensors"))
+
+
+class MetaD2A:
+    """A meta-trained generator and predictor for one search space.
+
+    Make one with ``from_pretrained`` or ``from_checkpoint``.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, name: str, device: str = "auto") -> None:
+        self.checkpoint = checkpoint
+        self.name = name
+        self.device = resolve_device(device)
+        self.space: SearchSpace = get_space(checkpoint.space)
+        self.generator: Generator = checkpoint.build("generator").to(self.device)
+        self.predictor: Predictor = checkpoint.build("predictor").to(self.device)
+
+    @classmethod
+    def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> Self:
+        """Load a checkpoint shipped with the package.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
+        if name not in pretrained_names():
+            raise unknown_name("checkpoint", name, pretrained_names())
+        checkpoint = Checkpoint.load(shipped("data", "pretrained", f"{name}.safetensors"))
+        return cls(checkpoint, name=name, device=device)
+
+    @classmethod
+    def from_checkpoint(cls, *paths: str | Path, device: str = "auto") -> Self:
+        """Load one file that holds both models, or a generator's and a predictor's file.
+
+        Raises:
+            CheckpointError: a file is unusable, they do not belong together, or one model is missing.
+        """
+        if not paths:
+            raise CheckpointError("no checkpoint file was given. Give one with both models, or two.")
+        checkpoint = Checkpoint.load(Path(paths[0]))
+        for path in paths[1:]:
+            checkpoint = Checkpoint.merge(checkpoint, Checkpoint.load(Path(path)))
+        return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
+
+    @classmethod
+    def open(cls, *references: str | Path, device: str = "auto") -> Self:
+        """Load a shipped checkpoint by name, or files: whatever the references are.
+
+        Raises:
+            UnknownNameError: neither a shipped name nor a file.
+            CheckpointError: see ``from_checkpoint``.
+        """
+        if len(references) == 1 and not Path(references[0]).exists():
+            text = str(references[0])
+            if not text.endswith(".safetensors"):
+                return cls.from_pretrained(text, device=device)
+        return cls.from_checkpoint(*references, device=device)
+
+    def embedder(self) -> Embedder:
+        """Return the embedder this checkpoint was meta-trained with.
+
+        Raises:
+            CheckpointError: the installed one gives other features.
+        """
+        embedder = get_embedder(str(self.checkpoint.embedder["name"]))
+        self.checkpoint.check(embedder=embedder)
+        return embedder
+
+    def embed(
+        self,
+        images: ImageSet,
+        *,
+        images_per_class: int = 50,
+        random_state: int = 0,
+        cache: FeatureCache | None = None,
+    ) -> FeatureSet:
+        """Embed up to ``images_per_class`` images of each class; do it once, search as often as you like."""
+        if images_per_class < 1:
+            raise ConfigError(f"images_per_class={images_per_class}: at least one image a class is needed.")
+        chosen = choose_images(images, images_per_class, random_state)
+        return embed(images, self.embedder(), indices=chosen, cache=cache)
+
+    def search(
+        self,
+        images: ImageSet | FeatureSet,
+        *,
+        n_candidates: int = 500,
+        max_params: float | None = None,
+        max_flops: float | None = None,
+        max_latency_ms: float | None = None,
+        images_per_class: int = 50,
+        random_state: int = 0,
+        cache: FeatureCache | None = None,
+    ) -> SearchResult:
+        """Propose and rank ``n_candidates`` distinct architectures for a data set, training nothing.
+
+        Args:
+            images: labelled images, or the features ``embed`` made of them.
+            n_candidates: distinct valid architectures; fewer when the limits leave fewer.
+            max_params: largest number of parameters.
+            max_flops: most multiply-adds of one image.
+            max_latency_ms: longest median time of one image on this machine; measures every candidate.
+            images_per_class: images embedded of each class.
+            random_state: same state, same result.
+            cache: where features of images seen before are kept.
+
+        Raises:
+            ConfigError: a number is out of range.
+            LimitError: nothing meets the limits.
+            CheckpointError: the features are of another embedder than the checkpoint's.
+            DataError: an image cannot be read.
+        """
+        if n_candidates < 1:
+            raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
+        limits = Limits(max_params, max_flops, max_latency_ms)
+        num_classes = images.num_classes if isinstance(images, ImageSet) else len(images.classes)
+        limits.check_possible(self.space, num_classes)
+
+        clock = [time.perf_counter()]
+        features = (
+            images
+            if isinstance(images, FeatureSet)
+            else self.embed(images, images_per_class=images_per_class, random_state=random_state, cache=cache)
+        )
+        self.checkpoint.check(embedder_fingerprint=features.embedder)
+        clock.append(time.perf_counter())
+        made = generate(
+            self.generator,
+            self.space,
+            features,
+            n=n_candidates,
+            images_per_class=self.checkpoint.images_per_class,
+            limits=limits,
+            generator=torch_rng(random_state, "generate"),
+            device=self.device,
+        )
+        clock.append(time.perf_counter())
+        archs, latency = made.archs, None
+        if limits.max_latency_ms is not None:
+            archs, latency = self._within_latency(archs, num_classes, limits.max_latency_ms)
+        if not archs:
+            raise LimitError(f"none of the generated architectures meets {limits}. Raise the limits.")
+        predicted = self.predict(features, archs, random_state=random_state)
+        clock.append(time.perf_counter())
+        return SearchResult(
+            candidates=self._rank(archs, predicted, latency, num_classes),
+            space=self.space.name,
+            checkpoint=self.name,
+            seed=random_state,
+            dataset={
+                "name": features.name,
+                "classes": num_classes,
+                "images_used": len(features),
+                "embedder": self.checkpoint.embedder["name"],
+            },
+            generation={
+                "sampled": made.sampled,
+                "valid": made.valid,
+                "unique": len(archs),
+                "novel": self._novel(archs),
+            },
+            timing={
+                "embed_s": clock[1] - clock[0],
+                "generate_s": clock[2] - clock[1],
+                "rank_s": clock[3] - clock[2],
+                "total_s": clock[3] - clock[0],
+            },
+        )
+
+    @torch.inference_mode()
+    def predict(
+        self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
+    ) -> Float[np.ndarray, " A"]:
+        """Return the predicted accuracy of each architecture in percent, averaged over random draws of images.
+
+        The model is linear in its last layer: far from what it has seen, a value may lie outside 0..100.
+        All architectures see the same draws: a difference between two is never one of luck with the images.
+        """
+        target = self.checkpoint.target
+        if target is None:
+            raise CheckpointError("the predictor's checkpoint does not say how its scores relate to accuracy.")
+        rng = torch_rng(random_state, "predict")
+        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
+        sets = torch.cat([self.predictor.encode_sets(batch.to(self.device)) for batch in draws])
+        scores = []
+        for start in range(0, len(archs), _GRAPHS_A_BATCH):
+            graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
+            scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)).mean(0))
+        return target["mean"] + target["std"] * torch.cat(scores).double().cpu().numpy()
+
+    def searcher(self, result: SearchResult) -> Ranked:
+        """Return the searcher that proposes the candidates of ``result``, best first."""
+        return Ranked([self.space.parse(candidate.arch) for candidate in result.candidates])
+
+    def _novel(self, archs: Sequence[Architecture]) -> int:
+        known = set(self.checkpoint.train_archs)
+        return sum(self.space.format(arch) not in known for arch in archs)
+
+    def _within_latency(
+        self, archs: list[Architecture], num_classes: int, limit: float
+    ) -> tuple[list[Architecture], list[float]]:
+        measured = []
+        rng = numpy_rng("latency order")
+        # A random order keeps a slow spell of the machine from hitting neighbours in the list alike.
+        for i in progress(rng.permutation(len(archs)).tolist(), label="measure latency"):
+            net = self.space.build(archs[i], num_classes)
+            measured.append((i, measure_latency(net, self.space.resolution, device=self.device).median_ms))
+        kept = sorted((i, ms) for i, ms in measured if ms <= limit)
+        if not kept:
+            fastest = min(ms for _, ms in measured)
+            raise LimitError(
+                f"no candidate meets max_latency_ms={limit:g}: the fastest of {len(archs)} takes {fastest:.2f} ms "
+                f"on this machine ({self.device}). Raise the limit."
+            )
+        return [archs[i] for i, _ in kept], [ms for _, ms in kept]
+
+    def _rank(
+        self,
+        archs: list[Architecture],
+        predicted: Float[np.ndarray, " A"],
+        latency: list[float] | None,
+        num_classes: int,
+    ) -> tuple[Candidate, ...]:
+        params = self.space.params(archs, num_classes)
+        flops = self.space.flops(archs, num_classes, self.space.resolution)
+        texts = [self.space.format(arch) for arch in archs]
+        order = sorted(range(len(archs)), key=lambda i: (-predicted[i], texts[i]))
+        return tuple(
+            Candidate(
+                rank=rank,
+                arch=texts[i],
+                predicted=float(np.clip(predicted[i], 0.0, 100.0)),
+                std=None,
+                params=int(params[i]),
+                flops=int(flops[i]),
+                latency_ms=None if latency is None else latency[i],
+                space=self.space,
+                num_classes=num_classes,
+            )
+            for rank, i in enumerate(order, start=1)
+        )

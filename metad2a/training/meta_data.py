@@ -1,0 +1,140 @@
+"""A meta-database as the tensors that meta-training reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from metad2a.data.features import FeatureSet
+from metad2a.database.published import MetaDatabase
+from metad2a.errors import DatabaseError
+from metad2a.spaces.base import ArchBatch, SearchSpace
+
+
+@dataclass(frozen=True)
+class MetaData:
+    """Records of (task, architecture, accuracy) beside the features of the tasks' images.
+
+    Attributes:
+        features: the images of all classes of all tasks.
+        tasks: classes of each task as class numbers of ``features``; -1 pads.
+        archs: the graphs of the distinct architectures.
+        arch_names: their texts.
+        task_of: row of ``tasks`` of each record.
+        arch_of: row of ``archs`` of each record.
+        accuracy: percent.
+        valid: True for records of meta-validation; no task is on both sides.
+    """
+
+    features: FeatureSet
+    tasks: Int[Tensor, "tasks C"]
+    archs: ArchBatch
+    arch_names: tuple[str, ...]
+    task_of: Int[Tensor, " R"]
+    arch_of: Int[Tensor, " R"]
+    accuracy: Float[Tensor, " R"]
+    valid: Bool[Tensor, " R"]
+
+    @property
+    def train_rows(self) -> Int[Tensor, " R_train"]:
+        """Records of meta-training."""
+        return (~self.valid).nonzero().squeeze(1)
+
+    @property
+    def valid_rows(self) -> Int[Tensor, " R_valid"]:
+        """Records of meta-validation."""
+        return self.valid.nonzero().squeeze(1)
+
+    def target(self) -> tuple[float, float]:
+        """Return mean and standard deviation of the meta-training accuracies, in percent."""
+        accuracy = self.accuracy[self.train_rows]
+        return float(accuracy.mean()), float(accuracy.std().clamp_min(1e-6))
+
+    def arch_frequencies(self) -> list[str]:
+        """Return the meta-training architectures, the most frequent first, then the better on average."""
+        rows = self.train_rows
+        count = torch.bincount(self.arch_of[rows], minlength=len(self.archs)).double()
+        total = torch.zeros_like(count).index_add_(0, self.arch_of[rows], self.accuracy[rows].double())
+        order = sorted(
+            (arch for arch in range(len(count)) if count[arch]),
+            key=lambda arch: (-count[arch].item(), -(total[arch] / count[arch]).item(), self.arch_names[arch]),
+        )
+        return [self.arch_names[arch] for arch in order]
+
+
+def meta_data(
+    database: MetaDatabase, features: FeatureSet, space: SearchSpace, *, valid: Sequence[bool]
+) -> MetaData:
+    """Turn a database and the features of its classes into tensors.
+
+    Args:
+        database: its ``ok`` records are used.
+        features: its class names are ``class_key`` of the database's sources and classes.
+        space: of the database's architectures.
+        valid: for each record whether it belongs to meta-validation.
+
+    Raises:
+        DatabaseError: the database is of another space, or has no record on one side of the split.
+    """
+    if database.space != space.name:
+        raise DatabaseError(f"the database is of space '{database.space}', not '{space.name}'. Set space=.")
+    records, tasks = database.records, database.tasks
+    number = {name: i for i, name in enumerate(features.classes)}
+    names = [
+        [class_key(source, name) for name in classes]
+        for source, classes in zip(tasks["source"], tasks["classes"], strict=True)
+    ]
+    missing = sorted({name for task in names for name in task} - set(number))
+    if missing:
+        raise DatabaseError(f"no images for {len(missing)} classes of the database's tasks, e.g. '{missing[0]}'.")
+    width = max(len(task) for task in names)
+    padded = [[number[name] for name in task] + [-1] * (width - len(task)) for task in names]
+    texts = sorted(set(records["arch"]))
+    arch_row = {text: i for i, text in enumerate(texts)}
+    task_row = {task: i for i, task in enumerate(tasks["task"])}
+    is_valid = torch.tensor(list(valid), dtype=torch.bool)
+    if is_valid.all() or not is_valid.any():
+        raise DatabaseError("meta-training and meta-validation both need records; change the split.")
+    return MetaData(
+        features=features,
+        tasks=torch.tensor(padded),
+        archs=space.encode([space.parse(text) for text in texts]),
+        arch_names=tuple(texts),
+        task_of=torch.tensor([task_row[task] for task in records["task"]]),
+        arch_of=torch.tensor([arch_row[text] for text in records["arch"]]),
+        accuracy=torch.tensor(records["accuracy"].to_numpy(dtype=np.float32)),
+        valid=is_valid,
+    )
+
+
+def class_key(source: str, name: str) -> str:
+    """Return the name under which the class ``name`` of image source ``source`` is known among all sources."""
+    return f"{source}/{name}"
+
+
+def join_features(parts: Mapping[str, Sequence[FeatureSet]]) -> FeatureSet:
+    """Join the features of several sources; image sets of one source add images to its classes.
+
+    Args:
+        parts: for each source its feature sets, all of one embedder.
+    """
+    sets = [(source, features) for source, members in parts.items() for features in members]
+    keys = sorted({class_key(source, name) for source, features in sets for name in features.classes})
+    number = {key: i for i, key in enumerate(keys)}
+    labels = [
+        np.repeat([number[class_key(source, name)] for name in features.classes], features.counts.numpy())
+        for source, features in sets
+    ]
+    embedders = {features.embedder for _, features in sets}
+    if len(embedders) != 1:
+        raise DatabaseError(f"the features come from {len(embedders)} different embedders; use one for all.")
+    return FeatureSet(
+        torch.cat([features.features for _, features in sets]),
+        np.concatenate(labels),
+        keys,
+        embedder=embedders.pop(),
+        name="+".join(parts),
+    )

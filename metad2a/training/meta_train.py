@@ -1,0 +1,158 @@
+"""Meta-training of a generator or a predictor: from records and features to a checkpoint."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+
+from metad2a.data.embedders.base import Embedder
+from metad2a.errors import ConfigError
+from metad2a.fitting.loop import Fit, FitState, Monitor
+from metad2a.models.checkpoint import Checkpoint, Part
+from metad2a.runtime import stream_seed
+from metad2a.spaces.base import SearchSpace
+from metad2a.tracking.base import Tracker
+from metad2a.training.objectives import Objective
+
+Kind = Literal["generator", "predictor"]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeScheduler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a meta-model is trained and how.
+
+    Args:
+        epochs: passes over the records.
+        schedule_on: when the learning-rate scheduler steps (see ``metad2a.fitting.loop.Fit``).
+        clip_norm: largest gradient norm, or None.
+        validate_every: epochs between validations.
+        save_every: epochs between saved states.
+        monitor: validation score that chooses the shipped weights.
+        mode: whether more or less of it is better.
+    """
+
+    epochs: int
+    schedule_on: Literal["step", "epoch", "plateau"] = "epoch"
+    clip_norm: float | None = None
+    validate_every: int = 1
+    save_every: int = 1
+    monitor: str = "val/spearman"
+    mode: Literal["max", "min"] = "max"
+
+
+@dataclass(kw_only=True)
+class MetaTraining:
+    """One run of meta-training; ``run`` does it and leaves ``best.safetensors`` in ``folder``.
+
+    Args:
+        objective: what is learned from what.
+        make_model: returns the untrained model; called once, under the run's seed.
+        make_optimizer: from the model's parameters.
+        make_scheduler: from the optimizer and the number of steps it will be asked for, or None.
+        schedule: how long.
+        fabric: device, precision, processes.
+        space: of the architectures.
+        embedder: of the features; the checkpoint remembers which it was.
+        folder: for ``last.pt`` (to resume) and ``best.safetensors``.
+        tracker: gets a row an epoch.
+        provenance: what the checkpoint says of its origin.
+        resume: continue from ``last.pt``.
+    """
+
+    objective: Objective
+    make_model: Callable[[], nn.Module]
+    make_optimizer: MakeOptimizer
+    make_scheduler: MakeScheduler | None
+    schedule: Schedule
+    fabric: Fabric
+    space: SearchSpace
+    embedder: Embedder
+    folder: Path
+    tracker: Tracker
+    provenance: dict[str, Any] = field(default_factory=dict)
+    resume: bool = False
+
+    @property
+    def best_file(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    def run(self) -> FitState:
+        """Train, validate, keep the best; see ``metad2a.fitting.loop.Fit.run`` for the errors."""
+        objective, schedule = self.objective, self.schedule
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(objective.seed, objective.kind, "init"))
+            bare = self.make_model()
+        self.bare = bare
+        model, optimizer = self.fabric.setup(bare, self.make_optimizer(bare.parameters()))
+        fit = Fit(
+            fabric=self.fabric,
+            model=model,
+            optimizer=optimizer,
+            batches=objective.batches,
+            loss=objective.loss,
+            epochs=schedule.epochs,
+            batches_per_epoch=objective.batches_per_epoch,
+            scheduler=self._scheduler(optimizer),
+            schedule_on=schedule.schedule_on,
+            clip_norm=schedule.clip_norm,
+            validate=lambda: objective.validate(model),
+            validate_every=schedule.validate_every,
+            monitor=Monitor(schedule.monitor, schedule.mode),
+            on_epoch=lambda row: self.tracker.metrics(row, step=int(row["step"])),
+            on_best=lambda: self._save_best(fit.state),
+            state_file=self.folder / "last.pt",
+            save_every=schedule.save_every,
+            label=f"meta-train {objective.kind}",
+        )
+        if self.resume:
+            fit.restore()
+        state = fit.run()
+        if state.best is None:
+            seen = sorted({name for row in state.history for name in row})
+            raise ConfigError(
+                f"the monitored score '{schedule.monitor}' was never a number, so no epoch is the best. "
+                f"Set schedule.monitor to one of: {', '.join(seen)}."
+            )
+        self.tracker.artifact(self.best_file, "model")
+        return state
+
+    def _scheduler(self, optimizer: Optimizer) -> Any:
+        if self.make_scheduler is None:
+            return None
+        per_epoch = self.objective.batches_per_epoch if self.schedule.schedule_on == "step" else 1
+        return self.make_scheduler(optimizer, total_steps=self.schedule.epochs * per_epoch)
+
+    def _save_best(self, state: FitState) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        objective, row = self.objective, state.history[-1]
+        target = getattr(objective, "target", None)
+        Checkpoint(
+            parts={objective.kind: Part.of(self.bare)},
+            space=self.space.name,
+            topology=_edge_list(self.space),
+            embedder={
+                "name": self.embedder.name,
+                "fingerprint": self.embedder.fingerprint,
+                "dim": self.embedder.dim,
+            },
+            images_per_class=objective.images_per_class,
+            target=None if target is None else {"mean": target[0], "std": target[1]},
+            train_archs=tuple(objective.data.arch_frequencies()),
+            metrics={objective.kind: {name: value for name, value in row.items() if math.isfinite(value)}},
+            provenance={objective.kind: self.provenance | {"epoch": row["epoch"]}},
+        ).save(self.best_file)
+
+
+def _edge_list(space: SearchSpace) -> list[list[int]] | None:
+    """Return the space's edges as [source, target] pairs."""
+    return None if space.topology is None else space.topology.nonzero().tolist()

@@ -1,0 +1,201 @@
+"""What the two meta-models learn: losses on batches of records, and scores on meta-validation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from metad2a.data.features import SetBatch
+from metad2a.models.generator import Generator
+from metad2a.runtime import torch_rng
+from metad2a.spaces.base import ArchBatch, SearchSpace
+from metad2a.training.meta_data import MetaData
+from metad2a.training.ranking import rank_agreement, spearman_within
+
+_VALIDATION_BATCH = 128
+
+
+class MetaBatch(NamedTuple):
+    """Records, with freshly drawn images of their tasks."""
+
+    sets: SetBatch
+    archs: ArchBatch
+    accuracy: Float[Tensor, " B"]
+    noise: Float[Tensor, "B Z"] | None
+
+
+@dataclass(kw_only=True)
+class Objective(ABC):
+    """Batches, loss and validation of one kind of meta-model.
+
+    Args:
+        data: records and features.
+        train_rows: records to learn from.
+        valid_rows: records to validate on.
+        batch_size: records a step.
+        images_per_class: ``K``, at most.
+        seed: of the run; draws come from streams named by it, the purpose and the epoch.
+        reduction: ``mean`` over the batch, or ``sum`` as the official implementation.
+        device: where batches go.
+    """
+
+    kind: ClassVar[str]
+
+    data: MetaData
+    train_rows: Int[Tensor, " R_train"]
+    valid_rows: Int[Tensor, " R_valid"]
+    batch_size: int
+    images_per_class: int
+    seed: int
+    reduction: Literal["mean", "sum"] = "mean"
+    device: str | torch.device = "cpu"
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Steps an epoch; the last batch may be smaller."""
+        return -(-len(self.train_rows) // self.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[MetaBatch]:
+        """Yield the shuffled batches of one epoch."""
+        generator = torch_rng(self.seed, self.kind, "train", epoch)
+        order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator)]
+        for rows in order.split(self.batch_size):
+            yield self._batch(rows, generator)
+
+    def validation_batches(self) -> Iterator[MetaBatch]:
+        """Yield the validation records in order; the images drawn are the same in every epoch."""
+        generator = torch_rng(self.seed, self.kind, "valid")
+        for rows in self.valid_rows.split(_VALIDATION_BATCH):
+            yield self._batch(rows, generator)
+
+    def _batch(self, rows: Int[Tensor, " B"], generator: torch.Generator) -> MetaBatch:
+        data = self.data
+        sets = data.features.draw(data.tasks[data.task_of[rows]], self.images_per_class, generator)
+        noise = self.noise(len(rows), generator)
+        return MetaBatch(
+            sets.to(self.device),
+            data.archs[data.arch_of[rows]].to(self.device),
+            data.accuracy[rows].to(self.device),
+            None if noise is None else noise.to(self.device),
+        )
+
+    def noise(self, size: int, generator: torch.Generator) -> Float[Tensor, "B Z"] | None:
+        """Return the latent noise of a batch; None for models without."""
+        return None
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
+        """Return ``loss``, which is minimised, and its parts."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the scores on meta-validation."""
+
+    def reduce(self, total: Tensor, size: int) -> Tensor:
+        """Return the batch's loss from its sum."""
+        return total if self.reduction == "sum" else total / size
+
+
+@dataclass(kw_only=True)
+class PredictorObjective(Objective):
+    """Squared error on standardised accuracy.
+
+    The official implementation divides the standardised target by 100 once more (``target_scale=0.01``), which
+    leaves its gradients weak; 1 is the default.
+    """
+
+    kind: ClassVar[str] = "predictor"
+    target_scale: float = 1.0
+
+    @cached_property
+    def target(self) -> tuple[float, float]:
+        """Mean and scale: accuracy in percent = mean + scale * the model's score."""
+        mean, std = self.data.target()
+        return mean, std / self.target_scale
+
+    def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
+        """See ``Objective.loss``."""
+        mean, scale = self.target
+        error = (model(batch.sets, batch.archs) - (batch.accuracy - mean) / scale).square().sum()
+        return {"loss": self.reduce(error, len(batch.accuracy))}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return rank agreement over all validation records and within tasks, and the error in percent."""
+        mean, scale = self.target
+        scores = torch.cat([model(batch.sets, batch.archs) for batch in self.validation_batches()])
+        predicted = (scores.double().cpu() * scale + mean).numpy()
+        true = self.data.accuracy[self.valid_rows].double().numpy()
+        values = {f"val/{name}": value for name, value in rank_agreement(predicted, true).items()}
+        values["val/mae"] = float(abs(predicted - true).mean())
+        within, tasks = spearman_within(predicted, true, self.data.task_of[self.valid_rows].numpy())
+        return values | ({"val/spearman_within_tasks": within} if tasks else {})
+
+
+@dataclass(kw_only=True)
+class GeneratorObjective(Objective):
+    """Likelihood of good architectures given their task, and the divergence of the latent from its prior.
+
+    Args:
+        latent: width of the latent.
+        space: decides what the sampled graphs mean.
+        constrained: decode within the space's rules, or freely as the official implementation.
+        beta: weight of the divergence.
+        eps_scale: scale of the latent noise while training.
+        samples: architectures decoded at each validation.
+    """
+
+    kind: ClassVar[str] = "generator"
+    latent: int
+    space: SearchSpace
+    constrained: bool = True
+    beta: float = 0.005
+    eps_scale: float = 0.01
+    samples: int = 256
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The architectures of meta-training."""
+        return {self.data.arch_names[arch] for arch in self.data.arch_of[self.data.train_rows].tolist()}
+
+    def noise(self, size: int, generator: torch.Generator) -> Float[Tensor, "B Z"]:
+        """Return standard normal noise."""
+        return torch.randn(size, self.latent, generator=generator)
+
+    def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
+        """See ``Objective.loss``."""
+        out = model(batch.sets, batch.archs, noise=batch.noise, beta=self.beta, eps_scale=self.eps_scale)
+        size = len(batch.sets)
+        return {"loss": self.reduce(out.loss, size), "recon": out.recon / size, "kl": out.kld / size}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the likelihood of good architectures of unseen tasks, and the quality of samples, in percent."""
+        generator = cast(Generator, getattr(model, "module", model))
+        size = len(self.valid_rows)
+        recon = kl = 0.0
+        means = []
+        for batch in self.validation_batches():
+            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta)
+            recon, kl = recon + float(out.recon), kl + float(out.kld)
+            means.append(generator.encode(batch.sets)[0])
+        mu = torch.cat(means)
+        graphs = generator.sample(
+            mu[torch.arange(self.samples) % size],
+            rules=self.space if self.constrained else None,
+            generator=torch_rng(self.seed, self.kind, "sample"),
+        )
+        made = [self.space.format(arch) for arch in self.space.decode(graphs) if arch is not None]
+        distinct = set(made)
+        return {
+            "val/recon_nll": recon / size,
+            "val/kl": kl / size,
+            "gen/validity": 100.0 * len(made) / self.samples,
+            "gen/uniqueness": 100.0 * len(distinct) / max(len(made), 1),
+            "gen/novelty": 100.0 * len(distinct - self.known) / max(len(distinct), 1),
+        }
