@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -19,8 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from metad2a.cli import schemas
 from metad2a.errors import ConfigError
 from metad2a.runtime import new_run_id, shipped
-
-T = TypeVar("T")
 
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
 PLAIN_TEXT = ("dataset", "oracle", "oracle_column", "json", "html", "database", "out", "runs", "note", "name")
@@ -69,8 +67,8 @@ def compose(config_name: str, overrides: Sequence[str], *, first_of_sweep: bool 
         raise ConfigError(_explain(error, config_name)) from error
 
 
-def build(node: Any, name: str, *, expect: Callable[..., Any] | type[T]) -> Any:
-    """Instantiate a node of the configuration.
+def instantiate_node(node: Any, name: str) -> Any:
+    """Make the object that a node of the configuration describes; None stays None.
 
     Raises:
         ConfigError: its target is not one of those allowed, or it refuses its arguments.
@@ -111,8 +109,7 @@ def _first_value(text: str) -> str:
     override = OverridesParser.create().parse_override(text)
     if not override.is_sweep_override():
         return text
-    value = next(iter(override.sweep_string_iterator()))
-    return f"{override.input_line.partition('=')[0]}={value}"
+    return f"{text.partition('=')[0]}={next(iter(override.sweep_string_iterator()))}"
 
 
 def _check_targets(value: Any, path: str) -> None:

@@ -73,10 +73,11 @@ class TrainConf:
     embedder: str = "efficientnet-lite0"
     space: str = "nasbench201"
     database: str = "demo"
-    images: dict[str, list[str]] = field(default_factory=dict)
+    images: list[str] = field(default_factory=list)
     max_images_per_class: int = 200
     images_per_class: int = 20
     generator_share: float = 0.5
+    split: str = "by_task"
     valid_fraction: float = 0.2
     batch_size: int = 32
     reduction: str = "mean"
@@ -112,6 +113,7 @@ class LabelSourceConf:
     """Which tasks are labelled."""
 
     source: str = "embedded:glyphs"
+    licence: str = ""
     tasks: int = 40
     classes_per_task: int = 10
     images_per_class: int = 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from metad2a.data.sources import ImageSource, centre_square
 from metad2a.errors import DataError
@@ -80,12 +80,12 @@ def read_square(path: Path, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """
     try:
         with Image.open(path, formats=_formats()) as opened:
-            # Lets a large photo be decoded at a fraction of its size; twice the goal keeps the resize exact.
+            # Decodes a large JPEG at a fraction of its size; twice the goal leaves enough for the resize.
             opened.draft(None, (2 * size, 2 * size))
             upright = ImageOps.exif_transpose(opened)
             image = upright.crop(centre_square(upright.height, upright.width))
         return np.asarray(_to_rgb(image).resize((size, size), Image.Resampling.BICUBIC))
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(_no_image(path)) from error
     except BROKEN as error:
         raise DataError(
@@ -146,7 +146,7 @@ def scan(folder: Path) -> tuple[list[Path], Int[np.ndarray, " I"], tuple[str, ..
     paths: list[Path] = []
     counts = []
     for name, place in classes.items():
-        found = sorted(_files(place), key=lambda path, base=place: path.relative_to(base).as_posix())
+        found = sorted(_files(place), key=Path.as_posix)
         if not found:
             raise DataError(f"class '{name}' ({place}) has no image. Remove the folder or add images.")
         for path in found:
@@ -173,7 +173,9 @@ def _class_folders(folder: Path) -> dict[str, Path]:
     found = {unicodedata.normalize("NFC", entry.name): entry for entry in entries if entry.is_dir()}
     classes = dict(sorted(found.items()))
     if not classes:
-        raise DataError(f"image folder {folder} has no sub-folders. Needed is one sub-folder of images per class.")
+        raise DataError(
+            f"image folder {folder} has no sub-folders. Needed is one sub-folder of images per class."
+        )
     if {name.lower() for name in classes} <= SPLITS:
         raise DataError(
             f"image folder {folder} holds splits ({', '.join(classes)}), not classes. Give one of them: "

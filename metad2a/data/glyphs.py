@@ -25,7 +25,7 @@ SIZE = 32  # pixels a side of an image
 TILE, INK = 64, 48  # a mask's side; its glyph's longer side
 EM = 96  # drawn large and scaled down, so that hinting (which differs between machines) hardly shows
 TEXTURE = 4  # cells a side of the background's texture
-NUMBERS = 20  # uniform numbers an image draws for its geometry and colours
+GEOMETRY, COLOURS = 6, 9  # uniform numbers an image draws for each, after one for its face
 CHUNK = 256  # images drawn together
 
 FACES = (
@@ -55,9 +55,7 @@ BLOCKS = (
 )
 
 
-def glyphs(
-    classes: Sequence[str] | None = None, *, images_per_class: int = 20, seed: int = 0
-) -> ImageSet:
+def glyphs(classes: Sequence[str] | None = None, *, images_per_class: int = 20, seed: int = 0) -> ImageSet:
     """Return drawn characters: colour images of 32 x 32 pixels, one class a character.
 
     Each image has its own face, size, place, rotation, shear, colours, texture and noise. Nothing is drawn
@@ -79,7 +77,7 @@ def glyphs(
         raise DataError(
             f"glyphs needs at least one class and one image a class, not {len(chosen)} and {images_per_class}."
         )
-    options = {"images_per_class": images_per_class, "seed": seed}
+    options: dict[str, int | str] = {"images_per_class": images_per_class, "seed": seed}
     if classes is not None:
         options["classes"] = "".join(chosen)
     labels = np.repeat(np.arange(len(chosen)), images_per_class)
@@ -150,26 +148,29 @@ class GlyphImages(ImageSource):
 
     def _named(self, rows: Int[np.ndarray, " I"]) -> list[tuple[str, int]]:
         kinds, numbers = np.divmod(rows, self._per_class)
-        return [(self._chars[kind], number) for kind, number in zip(kinds.tolist(), numbers.tolist(), strict=True)]
+        return [
+            (self._chars[kind], number) for kind, number in zip(kinds.tolist(), numbers.tolist(), strict=True)
+        ]
 
     def _draw(self, rows: Int[np.ndarray, " I"]) -> UInt8[np.ndarray, "I S S 3"]:
-        numbers = np.empty((len(rows), NUMBERS), np.float32)
+        numbers = np.empty((len(rows), 1 + GEOMETRY + COLOURS), np.float32)
         normals = np.empty((len(rows), TEXTURE * TEXTURE * 3 + SIZE * SIZE), np.float32)
         masks = np.empty((len(rows), TILE, TILE), np.uint8)
         for position, (char, number) in enumerate(self._named(rows)):
             rng = numpy_rng("glyphs", self._seed, char, number)
-            numbers[position] = rng.random(NUMBERS, dtype=np.float32)
+            numbers[position] = rng.random(numbers.shape[1], dtype=np.float32)
             rng.standard_normal(dtype=np.float32, out=normals[position])
             faces = _faces_of()[char]
             masks[position] = _mask(char, faces[int(numbers[position, 0] * len(faces))])
         texture, noise = np.split(normals, [TEXTURE * TEXTURE * 3], axis=1)
-        return _paint(_place(masks, numbers[:, 1:8]), numbers[:, 8:], texture=texture, noise=noise)
+        _, geometry, colours = np.split(numbers, [1, 1 + GEOMETRY], axis=1)
+        return _paint(_place(masks, geometry), colours, texture=texture, noise=noise)
 
 
 # --- pictures -------------------------------------------------------------------------------------------------
 
 
-def _place(masks: UInt8[np.ndarray, "I T T"], u: Float32[np.ndarray, "I 7"]) -> Float[np.ndarray, "I S S 1"]:
+def _place(masks: UInt8[np.ndarray, "I T T"], u: Float32[np.ndarray, "I 6"]) -> Float[np.ndarray, "I S S 1"]:
     """Return how much ink each pixel has when the masks are scaled, turned, sheared and moved."""
     length = 0.6 + 0.35 * u[:, 0]  # of the glyph's longer side, relative to the frame's
     angle = np.deg2rad(15) * (2 * u[:, 1] - 1)
@@ -197,7 +198,7 @@ def _place(masks: UInt8[np.ndarray, "I T T"], u: Float32[np.ndarray, "I 7"]) -> 
 
 def _paint(
     ink: Float[np.ndarray, "I S S 1"],
-    u: Float32[np.ndarray, "I 12"],
+    u: Float32[np.ndarray, "I 9"],
     *,
     texture: Float32[np.ndarray, "I _"],
     noise: Float32[np.ndarray, "I _"],
@@ -253,7 +254,9 @@ def _mask(char: str, face: str) -> UInt8[np.ndarray, "T T"]:
     ImageDraw.Draw(canvas).text((-left, -top), char, fill=255, font=_font(face))
     glyph = canvas.crop(canvas.getbbox())
     scale = INK / max(glyph.size)
-    glyph = glyph.resize((max(1, round(glyph.width * scale)), max(1, round(glyph.height * scale))), Image.Resampling.BOX)
+    glyph = glyph.resize(
+        (max(1, round(glyph.width * scale)), max(1, round(glyph.height * scale))), Image.Resampling.BOX
+    )
     tile = Image.new("L", (TILE, TILE))
     tile.paste(glyph, ((TILE - glyph.width) // 2, (TILE - glyph.height) // 2))
     return np.asarray(tile)

@@ -1,6 +1,7 @@
 """Labelled images, whatever they are stored in."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,9 @@ class ImageSet:
         Raises:
             DataError: the folder is missing, empty, has fewer than two classes or a file that is no image.
         """
-        folder = Path(path)
+        folder = Path(path).absolute()  # the files are opened later, perhaps from another working folder
         paths, labels, classes = scan(folder)
-        absolute = folder.absolute()
-        return cls(FolderImages(paths), labels, classes, name=absolute.name, source=str(absolute))
+        return cls(FolderImages(paths), labels, classes, name=folder.name, source=str(folder))
 
     @classmethod
     def from_npz(cls, path: str | Path) -> "ImageSet":
@@ -134,11 +134,13 @@ class ImageSet:
         """
         images = ArrayImages(np.asarray(x), name=name)
         labels = np.asarray(y)
-        return cls(images, labels, check_labels(labels, len(images), classes, name=name), name=name, source=source)
+        return cls(
+            images, labels, check_labels(labels, len(images), classes, name=name), name=name, source=source
+        )
 
     @classmethod
     def embedded(cls, name: str) -> "ImageSet":
-        """Return images that need no file: ``digits``, or ``glyphs`` (options: ``glyphs?seed=1``, see ``glyphs``).
+        """Return images that need no file: ``digits``, or ``glyphs`` (with options: ``glyphs?seed=1``).
 
         Raises:
             UnknownNameError: there are no such images.
@@ -226,7 +228,9 @@ class ImageSet:
             DataError: ``fraction`` is not between 0 and 1, or a class has fewer than two images.
         """
         if not 0 < fraction < 1:
-            raise DataError(f"cannot split image set '{self.name}' at {fraction}: give a number between 0 and 1.")
+            raise DataError(
+                f"cannot split image set '{self.name}' at {fraction}: give a number between 0 and 1."
+            )
         if self.counts.min() < 2:
             lonely = self.classes[int(self.counts.argmin())]
             raise DataError(
@@ -255,17 +259,21 @@ def rank_within_class(labels: Int[np.ndarray, " I"], rng: np.random.Generator) -
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"image file {path} does not exist. Give {FORMS}.")
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{path} is no .npz file, or only a part of one. Write it with np.savez(file, x=x, y=y)."
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             found = list(file.files)
             arrays = {key: file[key] for key in ("x", "y", "classes") if key in found}
-    except (zipfile.BadZipFile, OSError, EOFError, AttributeError, TypeError) as error:
-        raise DataError(f"{path} is no .npz file, or a damaged one: {error}. Write it again.") from error
-    except ValueError as error:
-        raise DataError(
-            f"{path} cannot be read: {error} An array of Python objects is refused, because reading it could "
-            "run code; save plain arrays: np.savez(file, x=x, y=y, classes=classes)."
-        ) from error
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path} has an array of Python objects, which is refused: reading it could run code. Give all "
+                "images one shape and the names one type, and save them again."
+            ) from error
+        raise DataError(f"{path} is damaged: {error}. Write it again.") from error
     missing = [key for key in ("x", "y") if key not in arrays]
     if missing:
         raise DataError(

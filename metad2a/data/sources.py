@@ -44,8 +44,10 @@ def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
 
 def resize(images: UInt8[np.ndarray, "I S S 3"], size: int) -> UInt8[np.ndarray, "I {size} {size} 3"]:
     """Resize square images, all at once (antialiased bicubic, as Pillow does)."""
-    if images.shape[1] == size or len(images) == 0:
-        return np.resize(images, (len(images), size, size, 3))
+    if images.shape[1] == size:
+        return images
+    if len(images) == 0:
+        return np.empty((0, size, size, 3), np.uint8)
     channels_first = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     resized = F.interpolate(channels_first, (size, size), mode="bicubic", antialias=True)
     return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
@@ -114,7 +116,9 @@ def _check_pixels(x: np.ndarray, name: str) -> None:
         )
 
 
-def check_labels(y: np.ndarray, num_images: int, classes: Sequence[str] | None, *, name: str) -> tuple[str, ...]:
+def check_labels(
+    y: np.ndarray, num_images: int, classes: Sequence[str] | None, *, name: str
+) -> tuple[str, ...]:
     """Return the class names of labels ``y``, checked; without ``classes`` the numbers are the names.
 
     Raises:
@@ -128,13 +132,11 @@ def check_labels(y: np.ndarray, num_images: int, classes: Sequence[str] | None, 
         )
     if y.ndim != 1 or len(y) != num_images:
         raise DataError(
-            f"{where}the labels have shape {y.shape}, but there are {num_images} images. Needed is one label an "
-            f"image, shape ({num_images},)."
+            f"{where}the labels have shape {y.shape}, but there are {num_images} images. Needed is one "
+            f"label an image, shape ({num_images},)."
         )
     if y.min() < 0:
-        raise DataError(
-            f"{where}image {int(y.argmin())} has label {y.min()}. Labels count from 0; remove unlabelled images."
-        )
+        raise DataError(f"{where}image {int(y.argmin())} has label {y.min()}. Labels count from 0.")
     numbers = np.unique(y)
     expected = len(classes) if classes is not None else int(numbers[-1]) + 1
     if numbers[-1] >= expected:
@@ -144,8 +146,8 @@ def check_labels(y: np.ndarray, num_images: int, classes: Sequence[str] | None, 
     if len(numbers) < expected:
         missing = int(np.setdiff1d(np.arange(expected), numbers[numbers < expected])[0])
         raise DataError(
-            f"{where}class {missing} of 0..{expected - 1} has no image ({expected - len(numbers)} such classes). "
-            "Renumber the labels without gaps: used, y = np.unique(y, return_inverse=True)"
+            f"{where}class {missing} of 0..{expected - 1} has no image ({expected - len(numbers)} such "
+            "classes). Renumber the labels without gaps: used, y = np.unique(y, return_inverse=True)"
             + ("; classes = classes[used]." if classes is not None else ".")
         )
     return tuple(classes) if classes is not None else tuple(str(number) for number in numbers)

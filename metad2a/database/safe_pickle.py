@@ -131,7 +131,8 @@ def _check_container(path: Path) -> None:
         size = sum(member.file_size for member in members)
         if size > path.stat().st_size or any(member.compress_type for member in members):
             raise DatabaseError(
-                f"{path} is not opened: it unpacks to {size:,} bytes, more than it has. torch.save compresses nothing."
+                f"{path} is not opened: it would unpack to {size:,} bytes. "
+                "What torch.save writes is not compressed."
             )
         if any(Path(member.filename).name == "constants.pkl" for member in members):
             raise DatabaseError(f"{path} is not opened: it is a TorchScript program, not data.")

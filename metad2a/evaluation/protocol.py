@@ -64,8 +64,8 @@ def evaluate(
 ) -> Evaluation:
     """Search ``features`` once for each seed and compare with the truth and with baselines.
 
-    The oracle is read only to score: nothing is chosen by it. ``best_of`` beyond 1 says what true evaluations of
-    the first few would find; it is not what the search alone hands out.
+    The oracle is read only to score: nothing is chosen by it. ``best_of`` beyond 1 says what true evaluations
+    of the first few would find; it is not what the search alone hands out.
 
     Raises:
         ConfigError: ``seeds`` is no positive number.

@@ -41,7 +41,7 @@ class DivergedError(MetaD2AError):
     """The loss was not finite three times in a row."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error but the user's wish
+class Interrupted(KeyboardInterrupt):
     """The user asked to stop; the state is saved if there was a place to save it."""
 
 
@@ -135,7 +135,8 @@ class Fit:
 
         Raises:
             DivergedError: the loss was not finite three times in a row.
-            Interrupted: the first Ctrl-C; the step was finished and the state saved. A second one stops at once.
+            Interrupted: the first Ctrl-C; the step was finished and the state saved. A second one stops
+                at once.
         """
         started = time.monotonic() - self.state.seconds
         done = self.state.epoch * self.batches_per_epoch + self.state.batches

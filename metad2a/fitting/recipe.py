@@ -51,29 +51,11 @@ class Recipe:
     scale: dict[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            self._check_type(entry.name, entry.type)
         self._check_ranges()
+        for entry in fields(self):
+            if entry.type is float:  # 1 and 1.0 are the same recipe, so they have the same fingerprint
+                object.__setattr__(self, entry.name, float(getattr(self, entry.name)))
         object.__setattr__(self, "scale", dict(self.scale))
-
-    def _check_type(self, name: str, expected: Any) -> None:
-        value = getattr(self, name)
-        if name == "scale":
-            good = isinstance(value, Mapping) and all(
-                isinstance(key, str) and type(size) is int for key, size in value.items()
-            )
-            expected_text = "a mapping from names to whole numbers"
-        elif expected is float:
-            # 1 and 1.0 are the same recipe, so they must have the same fingerprint.
-            good = type(value) in (int, float)
-            expected_text = "a number"
-            if good:
-                object.__setattr__(self, name, float(value))
-        else:
-            good = type(value) is expected
-            expected_text = {int: "a whole number", bool: "true or false", str: "a text"}[expected]
-        if not good:
-            raise ConfigError(f"recipe '{self.name}': {name} is {value!r}, but must be {expected_text}.")
 
     def _check_ranges(self) -> None:
         rules = {
@@ -87,13 +69,15 @@ class Recipe:
             "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             "warmup": (0 <= self.warmup < 1, "a fraction in [0, 1)"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
-            "crop_padding": (0 <= self.crop_padding, "0 or more"),
+            "crop_padding": (self.crop_padding >= 0, "0 or more"),
             "resolution": (self.resolution >= 1, "at least 1"),
             "scale": (all(size >= 1 for size in self.scale.values()), "sizes of at least 1"),
         }
         for name, (good, rule) in rules.items():
             if not good:
-                raise ConfigError(f"recipe '{self.name}': {name} is {getattr(self, name)!r}, but must be {rule}.")
+                raise ConfigError(
+                    f"recipe '{self.name}': {name} is {getattr(self, name)!r}, but must be {rule}."
+                )
 
     @property
     def fingerprint(self) -> str:
@@ -123,4 +107,22 @@ class Recipe:
         missing = [name for name in needed if name not in content]
         if missing:
             raise ConfigError(f"the recipe lacks {', '.join(missing)}. Every recipe needs {', '.join(needed)}.")
-        return cls(**content)
+        types = {entry.name: entry.type for entry in fields(cls)}
+        return cls(**{key: _typed(key, value, types[key]) for key, value in content.items()})
+
+
+def _typed(field_name: str, value: Any, expected: Any) -> Any:
+    """Return ``value`` as the field wants it; data from files can hold anything."""
+    if field_name == "scale":
+        good = isinstance(value, Mapping) and all(
+            isinstance(key, str) and type(size) is int for key, size in value.items()
+        )
+        wanted, kind = "a mapping from names to whole numbers", dict
+    elif expected is float:
+        good, wanted, kind = type(value) in (int, float), "a number", float
+    else:
+        good, kind = type(value) is expected, expected
+        wanted = {int: "a whole number", bool: "true or false", str: "a text"}[expected]
+    if not good:
+        raise ConfigError(f"recipe: {field_name} is {value!r}, but must be {wanted}.")
+    return kind(value)

@@ -127,7 +127,7 @@ class Checkpoint:
         checkpoint = cls(parts=parts, **values)
         for name in parts:
             try:
-                _skeleton(name, parts[name])
+                _check_fit(name, empty_model(name, parts[name].config), parts[name].state)
             except CheckpointError as error:
                 raise CheckpointError(f"{path}: {error}") from error
         return checkpoint
@@ -139,8 +139,8 @@ class Checkpoint:
             CheckpointError: there is no such part, or its weights do not fit its configuration.
         """
         if part not in self.parts:
-            held = " and a ".join(sorted(self.parts)) or "no model"
-            raise CheckpointError(f"the checkpoint holds a {held} only; give the {part}'s file too.")
+            held = "".join(f"a {name} only" for name in self.parts) or "no model"
+            raise CheckpointError(f"the checkpoint holds {held}; give the {part}'s file too.")
         return build_model(part, self.parts[part])
 
     def check(
@@ -193,6 +193,7 @@ class Checkpoint:
             space=a.space,
             topology=a.topology,
             embedder=a.embedder,
+            # One set is drawn for both, and more images say more.
             images_per_class=max(a.images_per_class, b.images_per_class),
             target=b.target,
             train_archs=a.train_archs,
@@ -210,23 +211,26 @@ def build_model(name: str, part: Part) -> Generator | Predictor:
     Raises:
         CheckpointError: the configuration is none, or the weights do not fit it.
     """
-    model = _skeleton(name, part)
+    model = empty_model(name, part.config)
+    _check_fit(name, model, part.state)
     # Copies: training the model must not change the part.
     model.load_state_dict({key: tensor.clone() for key, tensor in part.state.items()}, assign=True)
     return model.eval()
 
 
-def _skeleton(name: str, part: Part) -> Generator | Predictor:
-    """Return the model without weights (on the meta device), after checking that those of ``part`` fit."""
+def empty_model(name: str, config: Mapping[str, Any]) -> Generator | Predictor:
+    """Return the model ``name`` without weights, on the meta device.
+
+    Raises:
+        CheckpointError: there is no such model, or the configuration is none.
+    """
     if name not in MODELS:
         raise CheckpointError(f"it holds an unknown model '{name}'. Known: {', '.join(MODELS)}.")
     try:
         with torch.device("meta"):
-            model = MODELS[name](**part.config)
-    except (TypeError, ValueError) as error:
+            return MODELS[name](**config)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the configuration of the {name} cannot be used: {error}") from error
-    _check_fit(name, model, part.state)
-    return model
 
 
 def _check_fit(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> None:

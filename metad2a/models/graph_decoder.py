@@ -46,7 +46,7 @@ class FreeDecoding:
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers in [0, 1) that decide a decoding.
+    """Uniform numbers in [0, 1), on the CPU, that decide a decoding.
 
     Attributes:
         types: number ``[b, v]`` picks the type of vertex ``v`` (the inverse of the cumulated probabilities).
@@ -300,7 +300,7 @@ class _Growth:
             types = scores.argmax(-1)
         else:
             total = scores.softmax(-1).cumsum(-1)
-            number = self.draws.types[:, v, None].double()
+            number = self.draws.types[:, v, None].double().contiguous()
             types = torch.searchsorted(total / total[:, -1:], number, right=True).squeeze(1)
         self.graphs.types[:, v] = types.masked_fill(finished, 0)
         self.graphs.mask[:, v] = ~finished

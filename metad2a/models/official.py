@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metad2a.errors import CheckpointError
-from metad2a.models.checkpoint import Part, build_model
+from metad2a.models.checkpoint import Part, build_model, empty_model
 
 NUM_HEADS = 4  # no shape tells it
 SPACES = {(7, 8): "nasbench201", (29, 22): "mobilenetv3"}  # by number of types and of vertices
@@ -89,7 +89,11 @@ def read_official(path: str | Path) -> OfficialModel:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         blocked = re.findall(r"GLOBAL (\S+)", str(error))
-        why = f"it needs {', '.join(blocked)}, and could run code" if blocked else "it holds more than tensors"
+        why = (
+            f"it needs {', '.join(blocked)}, and could run code"
+            if blocked
+            else "it is no PyTorch file, or holds more than tensors"
+        )
         raise CheckpointError(f"{path} is not opened: {why}. A model's weights need no such thing.") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is no PyTorch file, or a damaged one: {error}.") from error
@@ -105,24 +109,30 @@ def convert_official(state: Any) -> OfficialModel:
     Raises:
         CheckpointError: it is none; the message names the keys that are missing, unknown or of a wrong shape.
     """
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise CheckpointError("not a state_dict: expected a dictionary of tensors.")
     name = _recognise(state)
-    modules = MODULES[name]
-    unused = tuple(key for key in state if _module(key) in UNUSED[name])
-    unknown = [key for key in state if _module(key) not in modules and key not in unused]
-    missing = sorted(modules.keys() - {_module(key) for key in state})
-    if unknown or missing:
-        faults = [
-            f"{what} {', '.join(keys)}" for what, keys in (("unknown", unknown), ("missing", missing)) if keys
-        ]
-        raise CheckpointError(f"an official {name}, but with other keys: {'; '.join(faults)}.")
-    part = Part(_config(name, state), rename(state, modules))
+    config = _config(name, state)
+    unused = {key for key in state if key.rpartition(".")[0] in UNUSED[name]}
+    expected = _official_keys(name, config)
+    for what, keys in (("unknown", state.keys() - expected - unused), ("missing", expected - state.keys())):
+        if keys:
+            raise CheckpointError(f"an official {name}, but with {what} keys: {', '.join(sorted(keys))}.")
+    part = Part(config, rename(state, MODULES[name]))
     build_model(name, part)
-    size = (part.config["num_types"], part.config["num_nodes"])
+    size = (config["num_types"], config["num_nodes"])
     if size not in SPACES:
         raise CheckpointError(f"graphs of {size[0]} types and {size[1]} vertices belong to no official space.")
-    return OfficialModel(name, SPACES[size], part, unused)
+    return OfficialModel(name, SPACES[size], part, tuple(sorted(unused)))
+
+
+def _official_keys(name: str, config: Mapping[str, Any]) -> set[str]:
+    """Return the official names of the weights that our model has."""
+    modules = {ours: official for official, ours in MODULES[name].items()}
+    split = (key.rpartition(".") for key in empty_model(name, config).state_dict())
+    return {f"{modules[module]}.{'S' if parameter == 'seed' else parameter}" for module, _, parameter in split}
 
 
 def rename(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
@@ -133,10 +143,6 @@ def rename(state: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str,
         if module in modules:
             renamed[f"{modules[module]}.{'seed' if parameter == 'S' else parameter}"] = tensor
     return renamed
-
-
-def _module(key: str) -> str:
-    return key.rpartition(".")[0]
 
 
 def _recognise(state: Mapping[str, Tensor]) -> str:

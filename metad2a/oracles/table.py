@@ -1,13 +1,17 @@
 """A table of true accuracies, read from a CSV file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from metad2a.errors import DataError, unknown_name
+from metad2a.errors import ArchitectureError, DataError, unknown_name
 from metad2a.spaces.base import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class TableOracle:
@@ -29,33 +33,18 @@ class TableOracle:
         """Read a CSV file with a column ``arch`` and one column of percentages a data set.
 
         Raises:
-            DataError: the file cannot be read, has no such column, or holds something else than percentages.
+            DataError: the file cannot be read, has no column ``arch`` or no rows, names something that is no
+                architecture of ``space`` or one twice, or ``column`` holds something else than percentages.
+            UnknownNameError: there is no such column.
         """
-        import pandas as pd
-
         path = Path(path)
-        try:
-            table = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot read the oracle {path}: {error}. It must be a CSV file.") from error
-        if "arch" not in table:
-            raise DataError(f"the oracle {path} has no column 'arch'; it has: {', '.join(table.columns)}.")
+        table = _read(path)
         if column not in table:
             numeric = table.select_dtypes("number").columns
             raise unknown_name(f"column of the oracle {path.name}", column, numeric)
-        values = pd.to_numeric(table[column], errors="coerce")
-        if values.isna().any() or not values.between(0, 100).all():
-            row = int(np.argmax((values.isna() | ~values.between(0, 100)).to_numpy()))
-            raise DataError(
-                f"column '{column}' of {path} holds {table[column][row]!r} in data row {row + 1}: "
-                "accuracies are percentages, 0 to 100."
-            )
-        if table["arch"].duplicated().any():
-            twice = table["arch"][table["arch"].duplicated()].iloc[0]
-            raise DataError(f"the oracle {path} lists '{twice}' more than once.")
-        for text in table["arch"]:
-            space.parse(text)
-        return cls(dict(zip(table["arch"], values.astype(float), strict=True)), space, name=f"{path.name}:{column}")
+        texts = _arch_texts(path, table["arch"], space)
+        values = _percentages(path, table[column])
+        return cls(dict(zip(texts, values.tolist(), strict=True)), space, name=f"{path.name}:{column}")
 
     @property
     def archs(self) -> list[Architecture]:
@@ -76,5 +65,52 @@ class TableOracle:
         texts = [self._space.format(arch) for arch in archs]
         missing = next((text for text in texts if text not in self._accuracy), None)
         if missing is not None:
-            raise DataError(f"the oracle {self.name} does not list '{missing}'. Use a table of the whole space.")
+            raise DataError(
+                f"the oracle {self.name} does not list '{missing}'. Use a table of the whole space."
+            )
         return np.array([self._accuracy[text] for text in texts])
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the oracle {path}: {error}. It must be a CSV file.") from error
+    if "arch" not in table:
+        raise DataError(f"the oracle {path} has no column 'arch'; it has: {', '.join(table.columns)}.")
+    if table.empty:
+        raise DataError(f"the oracle {path} has no rows. Give a row for each architecture.")
+    return table
+
+
+def _arch_texts(path: Path, texts: Iterable[object], space: SearchSpace) -> list[str]:
+    """Return the space's own texts of the architectures, each listed once."""
+    row_of: dict[str, int] = {}
+    for row, text in enumerate(texts, start=1):
+        try:
+            own = space.format(space.parse(str(text)))
+        except ArchitectureError as error:
+            raise DataError(f"the oracle {path}, data row {row}: {error}") from error
+        if own in row_of:
+            raise DataError(
+                f"the oracle {path} lists '{own}' more than once, in data rows {row_of[own]} and {row}. "
+                "Remove one of them."
+            )
+        row_of[own] = row
+    return list(row_of)
+
+
+def _percentages(path: Path, column: "pd.Series") -> Float[np.ndarray, " A"]:
+    import pandas as pd
+
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = np.flatnonzero(~((values >= 0) & (values <= 100)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"column '{column.name}' of {path} holds '{column.iloc[row]}' in data row {row + 1}: "
+            "accuracies are percentages, 0 to 100."
+        )
+    return values

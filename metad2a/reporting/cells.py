@@ -11,7 +11,7 @@ from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import ArchBatch
 
 STEP = 118.0  # pixels between neighbours of a cell drawn along a line
-ARC = 52.0  # height of an arc over two steps, and of each further step
+ARC = 20.0  # bend of an arc for each squared step: longer arcs leave steeper and do not cover shorter ones
 ROW = 46.0  # pixels between vertices of a graph drawn downwards
 RADIUS = 15.0
 
@@ -33,7 +33,7 @@ class Look(NamedTuple):
 
 
 LOOKS = {
-    "none": Look("#8a8a8a", "1 6", 1.2),
+    "none": Look("#6f6f6f", "1 5", 1.4),
     "skip": Look("#00795a", "8 5", 2.0),
     "pool": Look("#b84a00", "2 4", 2.6),
     "conv": Look("#0060a8", "", 2.8),
@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
 
 def cell_from_text(text: str) -> CellDrawing:
-    """Return the drawing of a cell written like ``|op~0|+|op~0|op~1|``: vertices by ``+``, ``op~from``.
+    """Return the drawing of a cell written like ``|op~0|+|op~0|op~1|``: vertices by ``+``, edges ``op~from``.
 
     Raises:
         ArchitectureError: the text is not written like that.
@@ -104,10 +104,8 @@ def short_name(label: str) -> str:
 
 
 def _draw_along(drawing: CellDrawing) -> str:
-    spans = [(v - u, u) for u, v, _ in drawing.edges]
-    above = max((_height(span, u) for span, u in spans), default=0.0)
-    below = -min((_height(span, u) for span, u in spans), default=0.0)
-    top, side = max(above, 0.0) / 2 + 26, RADIUS + 8
+    heights = [0.0, *(_height(v - u, u) for u, v, _ in drawing.edges)]
+    top, side = max(heights) / 2 + 26, RADIUS + 8
     places = [Point(side + STEP * number, top) for number in range(len(drawing.nodes))]
     parts = []
     # What is faint is drawn first, so that it never covers what counts.
@@ -116,17 +114,17 @@ def _draw_along(drawing: CellDrawing) -> str:
         middle = Point((places[u].x + places[v].x) / 2, top - height)
         parts.append(_arrow(places[u], middle, places[v], label))
         # A quadratic curve reaches half the height of its control point.
-        parts.append(_label(Point(middle.x, top - height / 2 - 6), label))
+        parts.append(_label(Point(middle.x, top - height / 2 - 8), label))
     for place, name in zip(places, drawing.nodes, strict=True):
         parts.append(f'<circle cx="{place.x:g}" cy="{place.y:g}" r="{RADIUS:g}" fill="#fff" stroke="#333"/>')
         parts.append(_text(Point(place.x, place.y + 4), name, "#111"))
     width = 2 * side + STEP * (len(places) - 1)
-    return _svg(width, top + max(below / 2 + 12, RADIUS + 8), drawing, parts)
+    return _svg(width, top + max(-min(heights) / 2 + 12, RADIUS + 8), drawing, parts)
 
 
 def _height(span: int, source: int) -> float:
-    """Return how high an edge's control point is: 0 for neighbours, else up from even sources, down from odd."""
-    return 0.0 if span == 1 else ARC * span * (1 if source % 2 == 0 else -1)
+    """Return how high an edge's control point is: 0 for neighbours, up from even sources, down from odd."""
+    return 0.0 if span == 1 else ARC * span**2 * (1 if source % 2 == 0 else -1)
 
 
 def _draw_down(drawing: CellDrawing) -> str:
@@ -142,9 +140,9 @@ def _draw_down(drawing: CellDrawing) -> str:
             sign = 1 if u % 2 == 0 else -1
             start, end = (Point(side + sign * half, places[w].y) for w in (u, v))
             bend = Point(side + sign * (half + 28 * math.sqrt(v - u)), (start.y + end.y) / 2)
-            parts.append(_arrow(start, bend, end, label, gap=1))
+            parts.append(_arrow(start, bend, end, label, gap=1.0))
         else:
-            parts.append(_arrow(start, Point(side, (start.y + end.y) / 2), end, label, gap=1))
+            parts.append(_arrow(start, Point(side, (start.y + end.y) / 2), end, label, gap=1.0))
     for place, name, raw in zip(places, names, drawing.nodes, strict=True):
         look = LOOKS[kind_of(raw)]
         parts.append(
@@ -155,16 +153,16 @@ def _draw_down(drawing: CellDrawing) -> str:
     return _svg(2 * side, 40 + ROW * (len(names) - 1), drawing, parts)
 
 
-def _arrow(start: Point, bend: Point, end: Point, label: str, gap: float = RADIUS + 2) -> str:
+def _arrow(start: Point, bend: Point, end: Point, label: str, gap: float = RADIUS + 2.0) -> str:
     """Return a curve with a head, from ``start`` to ``end`` by way of ``bend``; both ends stay ``gap`` away."""
     look = LOOKS[kind_of(label)]
     a, tip = _towards(start, bend, gap), _towards(end, bend, gap)
-    back = _towards(tip, bend, 8)
+    back = _towards(tip, bend, 8.0)
     across = Point((back.y - tip.y) * 0.45, (tip.x - back.x) * 0.45)
     head = " ".join(f"{p.x:.1f},{p.y:.1f}" for p in (
         tip, Point(back.x + across.x, back.y + across.y), Point(back.x - across.x, back.y - across.y)
     ))  # fmt: skip
-    faint = ' opacity="0.55"' if look is LOOKS["none"] else ""
+    faint = ' opacity="0.6"' if look is LOOKS["none"] else ""
     return (
         f'<g{faint}><path d="M{a.x:.1f} {a.y:.1f}Q{bend.x:.1f} {bend.y:.1f} {back.x:.1f} {back.y:.1f}" '
         f'fill="none" stroke="{look.colour}" stroke-width="{look.width:g}" stroke-dasharray="{look.dash}"/>'
@@ -188,7 +186,8 @@ def _text(place: Point, text: str, colour: str) -> str:
     # The white rim keeps the words readable where they cross a line.
     return (
         f'<text x="{place.x:.1f}" y="{place.y:.1f}" text-anchor="middle" font-family="sans-serif" '
-        f'font-size="12" fill="{colour}" stroke="#fff" stroke-width="3" paint-order="stroke">{escape(_printable(text))}</text>'
+        f'font-size="12" fill="{colour}" stroke="#fff" stroke-width="3" paint-order="stroke">'
+        f"{escape(_printable(text))}</text>"
     )
 
 

@@ -76,8 +76,8 @@ def learning_curves(curves: Sequence[Curve]) -> Chart:
             number, single = metrics.index(curve.metric), len(curve.steps) == 1
             label = None if curve.metric in named else curve.metric
             named.add(curve.metric)
-            look = {"color": COLOURS[number % len(COLOURS)], "ls": DASHES[number % len(DASHES)], "lw": 1.3}
-            axis.plot(curve.steps, curve.values, marker="o" if single else "", label=label, **look)
+            (line,) = axis.plot(curve.steps, curve.values, lw=1.3, marker="o" if single else "", label=label)
+            line.set(color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number % len(DASHES)])
         if named:
             axis.legend()
     axes[-1].set_xlabel("step")
@@ -128,7 +128,7 @@ def predicted_histogram(predicted: Numbers, *, picked: Numbers = ()) -> Chart:
     return Chart(Table(("from", "to", "candidates", "picked"), rows), _svg(figure))
 
 
-def best_of_curves(methods: Mapping[str, Mapping[int, Numbers]], *, best: float | None = None) -> Chart:
+def best_of_curves(methods: Mapping[str, Mapping[int, Numbers]], *, best: float | int | None = None) -> Chart:
     """Draw the best true accuracy (percent) among a method's first n picks, over n.
 
     Args:
@@ -142,9 +142,10 @@ def best_of_curves(methods: Mapping[str, Mapping[int, Numbers]], *, best: float 
         values = [np.asarray(results[size], dtype=float) for size in sizes]
         mean = np.array([value.mean() for value in values])
         spread = np.array([value.std(ddof=1) if len(value) > 1 else 0.0 for value in values])
-        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-        axis.plot(sizes, mean, lw=1.5, ms=5, ls=DASHES[number % len(DASHES)], label=method, **look)  # type: ignore[arg-type]
-        axis.fill_between(sizes, mean - spread, mean + spread, color=look["color"], alpha=0.15, lw=0)
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        dash = DASHES[number % len(DASHES)]
+        axis.plot(sizes, mean, color=colour, marker=marker, ls=dash, lw=1.5, ms=5, label=method)
+        axis.fill_between(sizes, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
         rows += [
             (method, size, float(m), float(s) if len(value) > 1 else None, len(value))
             for size, m, s, value in zip(sizes, mean, spread, values, strict=True)
@@ -154,7 +155,8 @@ def best_of_curves(methods: Mapping[str, Mapping[int, Numbers]], *, best: float 
     _log_ticks(axis, sorted({size for results in methods.values() for size in results}))
     axis.set_xlabel("architectures tried")
     axis.set_ylabel("best true accuracy, %")
-    axis.legend()
+    if methods:
+        axis.legend()
     return Chart(Table(("method", "tried", "mean", "standard deviation", "seeds"), rows), _svg(figure))
 
 
@@ -165,6 +167,7 @@ def timings(seconds: Mapping[str, float | int]) -> Chart:
     axis.bar_label(bars, [f"{value:.3g} s" for value in seconds.values()], padding=3)
     axis.set_yticks(range(len(seconds)), list(seconds))
     axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
     axis.margins(x=0.15)
     axis.set_xlabel("seconds")
     return Chart(

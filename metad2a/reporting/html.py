@@ -86,7 +86,7 @@ def shown(value: Cell) -> str:
         return "\N{EN DASH}"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:#.4g}".rstrip(".")
 
 
 def is_number(value: Cell) -> bool:

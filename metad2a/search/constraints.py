@@ -30,7 +30,9 @@ class Limits:
             if value is not None and not value > 0:
                 raise ConfigError(f"{name}={value} is not a positive number. Give a larger limit or none.")
 
-    def admits(self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Bool[np.ndarray, " A"]:
+    def admits(
+        self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int
+    ) -> Bool[np.ndarray, " A"]:
         """Return which architectures meet the limits that need no measurement (parameters and FLOPs)."""
         allowed = np.ones(len(archs), dtype=bool)
         if self.max_params is not None:

@@ -169,10 +169,10 @@ class MetaD2A:
         )
         clock.append(time.perf_counter())
         archs, latency = made.archs, None
-        if limits.max_latency_ms is not None:
-            archs, latency = self._within_latency(archs, num_classes, limits.max_latency_ms)
         if not archs:
             raise LimitError(f"none of the generated architectures meets {limits}. Raise the limits.")
+        if limits.max_latency_ms is not None:
+            archs, latency = self._within_latency(archs, num_classes, limits.max_latency_ms)
         predicted = self.predict(features, archs, random_state=random_state)
         clock.append(time.perf_counter())
         return SearchResult(
@@ -208,14 +208,18 @@ class MetaD2A:
 
         The model is linear in its last layer: far from what it has seen, a value may lie outside 0..100.
         All architectures see the same draws: a difference between two is never one of luck with the images.
+
+        Raises:
+            CheckpointError: the features are of another embedder than the checkpoint's.
         """
+        self.checkpoint.check(embedder_fingerprint=features.embedder)
         target = self.checkpoint.target
         if target is None:
             raise CheckpointError("the predictor's checkpoint does not say how its scores relate to accuracy.")
         rng = torch_rng(random_state, "predict")
         draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
         sets = torch.cat([self.predictor.encode_sets(batch.to(self.device)) for batch in draws])
-        scores = []
+        scores = [sets.new_empty(0)]
         for start in range(0, len(archs), _GRAPHS_A_BATCH):
             graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
             scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)).mean(0))
@@ -242,8 +246,8 @@ class MetaD2A:
         if not kept:
             fastest = min(ms for _, ms in measured)
             raise LimitError(
-                f"no candidate meets max_latency_ms={limit:g}: the fastest of {len(archs)} takes {fastest:.2f} ms "
-                f"on this machine ({self.device}). Raise the limit."
+                f"no candidate meets max_latency_ms={limit:g}: the fastest of {len(archs)} takes "
+                f"{fastest:.2f} ms on this machine ({self.device}). Raise the limit."
             )
         return [archs[i] for i, _ in kept], [ms for _, ms in kept]
 

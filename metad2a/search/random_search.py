@@ -6,8 +6,6 @@ from typing import Any
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture, SearchSpace
 
-_PATIENCE = 1000
-
 
 class RandomSearch:
     """Uniform architectures, each at most once."""
@@ -20,15 +18,12 @@ class RandomSearch:
     def ask(self, n: int) -> list[Architecture]:
         """Return ``n`` new architectures, fewer only when the space is exhausted."""
         asked: list[Architecture] = []
-        misses = 0
-        while len(asked) < n and misses < _PATIENCE and len(self._seen) < self._space.size:
+        # One at a time: asking in other portions gives the same architectures.
+        while len(asked) < n and len(self._seen) < self._space.size:
             arch = self._space.sample(1, self._rng)[0]
-            if arch in self._seen:
-                misses += 1
-                continue
-            misses = 0
-            self._seen[arch] = None
-            asked.append(arch)
+            if arch not in self._seen:
+                self._seen[arch] = None
+                asked.append(arch)
         return asked
 
     def tell(self, archs: Sequence[Architecture], values: Sequence[float]) -> None:

@@ -41,7 +41,8 @@ class Candidate:
 
     def build(self, num_classes: int | None = None, **scale: int) -> nn.Module:
         """Return the untrained network; see ``SearchSpace.build`` for ``scale``."""
-        return self.space.build(self.space.parse(self.arch), num_classes or self.num_classes, **scale)
+        classes = self.num_classes if num_classes is None else num_classes
+        return self.space.build(self.space.parse(self.arch), classes, **scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the candidate as plain data."""

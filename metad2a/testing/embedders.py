@@ -1,9 +1,11 @@
-"""What every embedder must do. Subclass the contract in a test file and give it the embedder:
+"""What every embedder must do.
 
-    class TestMyEmbedder(EmbedderContract):
-        @pytest.fixture
-        def embedder(self):
-            return MyEmbedder()
+Subclass the contract in a test file and give it the embedder:
+
+class TestMyEmbedder(EmbedderContract):
+    @pytest.fixture
+    def embedder(self):
+        return MyEmbedder()
 """
 
 import numpy as np
@@ -39,6 +41,7 @@ class EmbedderContract:
         assert features.dtype == torch.float32
         assert features.device.type == "cpu"
         assert not features.requires_grad
+        assert not features.is_inference(), "nothing can be trained on tensors made in inference mode"
         assert features.isfinite().all()
 
     def test_unlike_images_have_unlike_features(self, embedder: Embedder, images: np.ndarray) -> None:

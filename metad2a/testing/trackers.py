@@ -59,6 +59,12 @@ class TrackerContract:
         tracker.finish("done")
         assert (1, "good", 2.0) in set(self.recorded(tmp_path))
 
+    def test_leaves_out_what_is_no_metric(self, start: Callable[..., Tracker], tmp_path: Path) -> None:
+        tracker = start()
+        tracker.metrics({"step": 1, "time": 5.0, "x": 2.0}, 1)
+        tracker.finish("done")
+        assert set(self.recorded(tmp_path)) == {(1, "x", 2.0)}
+
     def test_takes_a_file(self, start: Callable[..., Tracker], tmp_path: Path) -> None:
         report = tmp_path / "report" / "a report.html"
         report.parent.mkdir()

@@ -12,8 +12,9 @@ Status = Literal["done", "failed", "interrupted"]
 class Tracker(Protocol):
     """Receives one run's configuration, metrics and files.
 
-    Metric names are slash-grouped and lower case (``train/loss``, ``val/spearman``), never ``step`` or
-    ``time``; ``step`` never decreases, except after ``rewind``. Making a tracker does nothing yet.
+    Metric names are slash-grouped and lower case (``train/loss``, ``val/spearman``). ``step`` and ``time`` are
+    not metrics: values so called are left out. ``step`` never decreases, except after ``rewind``. Making a
+    tracker does nothing yet.
     """
 
     def start(
@@ -32,6 +33,11 @@ class Tracker(Protocol):
 
     def finish(self, status: Status) -> None:
         """End the run; without a ``start`` before, do nothing."""
+
+
+def metrics_only(values: Mapping[str, float | int]) -> dict[str, float]:
+    """Return ``values`` as floats, without ``step`` and ``time``."""
+    return {name: float(value) for name, value in values.items() if name not in ("step", "time")}
 
 
 class Trackers:

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import metad2a
 from metad2a.errors import OutputError
 from metad2a.runtime import write_json, write_text
-from metad2a.tracking.base import Status
+from metad2a.tracking.base import Status, metrics_only
 from metad2a.tracking.read import CONFIG_FILE, METRICS_FILE, RUN_FILE, read_rows, read_run
 
 
@@ -81,13 +81,11 @@ class LocalTracker:
 
         Raises:
             OutputError: it cannot be written (disk full).
-            ValueError: a metric is called ``step`` or ``time``.
         """
-        if taken := {"step", "time"} & values.keys():
-            raise ValueError(f"no metric can be called {taken.pop()!r}: every line has its own.")
-        row = {"step": int(step), "time": round(time.time(), 3)}
-        line = json.dumps(row | {name: _finite(value) for name, value in values.items()})
         self._started()
+        own = {"step": step, "time": round(time.time(), 3)}
+        finite = {name: v if math.isfinite(v) else None for name, v in metrics_only(values).items()}
+        line = json.dumps(own | finite)
         with self._writing():
             self._file.write(line + "\n")
             self._file.flush()
@@ -140,11 +138,6 @@ class LocalTracker:
             raise OutputError(
                 f"cannot write {self._dir / METRICS_FILE}: {error.strerror or error}. Make room and resume."
             ) from error
-
-
-def _finite(value: float | int) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
 
 
 def _now() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metad2a.errors import ConfigError
-from metad2a.tracking.base import Status
+from metad2a.tracking.base import Status, metrics_only
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -47,8 +47,8 @@ class TensorBoardTracker:
     def metrics(self, values: Mapping[str, float | int], step: int) -> None:
         """Record each number as a scalar."""
         writer = self._started()
-        for name, value in values.items():
-            writer.add_scalar(name, float(value), step)
+        for name, value in metrics_only(values).items():
+            writer.add_scalar(name, value, step)
 
     def artifact(self, path: Path, kind: str) -> None:
         """Note the file's name as a text card."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from metad2a.errors import ConfigError
-from metad2a.tracking.base import Status
+from metad2a.tracking.base import Status, metrics_only
 
 if TYPE_CHECKING:
     import wandb
@@ -63,6 +63,8 @@ class WandbTracker:
 
         self._job = job
         run_dir.mkdir(parents=True, exist_ok=True)
+        # Silent for the whole process: else wandb asks for a missing key, and an unattended run waits for ever.
+        wandb.setup(wandb.Settings(silent=True))
         self._run = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -88,7 +90,7 @@ class WandbTracker:
 
     def metrics(self, values: Mapping[str, float | int], step: int) -> None:
         """Log one line."""
-        self._started().log({**values, "step": step})
+        self._started().log({**metrics_only(values), "step": step})
 
     def artifact(self, path: Path, kind: str) -> None:
         """Hand the file over when ``artifacts`` was asked for."""

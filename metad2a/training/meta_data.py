@@ -66,7 +66,7 @@ class MetaData:
 
 
 def meta_data(
-    database: MetaDatabase, features: FeatureSet, space: SearchSpace, *, valid: Sequence[bool]
+    database: MetaDatabase, features: FeatureSet, space: SearchSpace, *, valid: Bool[np.ndarray, " R"]
 ) -> MetaData:
     """Turn a database and the features of its classes into tensors.
 
@@ -81,32 +81,27 @@ def meta_data(
     """
     if database.space != space.name:
         raise DatabaseError(f"the database is of space '{database.space}', not '{space.name}'. Set space=.")
-    records, tasks = database.records, database.tasks
     number = {name: i for i, name in enumerate(features.classes)}
     names = [
         [class_key(source, name) for name in classes]
-        for source, classes in zip(tasks["source"], tasks["classes"], strict=True)
+        for source, classes in zip(database.tasks["source"], database.task_classes, strict=True)
     ]
     missing = sorted({name for task in names for name in task} - set(number))
     if missing:
-        raise DatabaseError(f"no images for {len(missing)} classes of the database's tasks, e.g. '{missing[0]}'.")
+        raise DatabaseError(f"no images for {len(missing)} classes of the tasks, e.g. '{missing[0]}'.")
+    if valid.all() or not valid.any():
+        raise DatabaseError("meta-training and meta-validation both need records; change the split.")
     width = max(len(task) for task in names)
     padded = [[number[name] for name in task] + [-1] * (width - len(task)) for task in names]
-    texts = sorted(set(records["arch"]))
-    arch_row = {text: i for i, text in enumerate(texts)}
-    task_row = {task: i for i, task in enumerate(tasks["task"])}
-    is_valid = torch.tensor(list(valid), dtype=torch.bool)
-    if is_valid.all() or not is_valid.any():
-        raise DatabaseError("meta-training and meta-validation both need records; change the split.")
     return MetaData(
         features=features,
         tasks=torch.tensor(padded),
-        archs=space.encode([space.parse(text) for text in texts]),
-        arch_names=tuple(texts),
-        task_of=torch.tensor([task_row[task] for task in records["task"]]),
-        arch_of=torch.tensor([arch_row[text] for text in records["arch"]]),
-        accuracy=torch.tensor(records["accuracy"].to_numpy(dtype=np.float32)),
-        valid=is_valid,
+        archs=space.encode([space.parse(text) for text in database.archs]),
+        arch_names=database.archs,
+        task_of=torch.from_numpy(database.task_index.astype(np.int64)),
+        arch_of=torch.from_numpy(database.arch_index.astype(np.int64)),
+        accuracy=torch.from_numpy(database.accuracy.astype(np.float32)),
+        valid=torch.from_numpy(valid),
     )
 
 

@@ -15,6 +15,8 @@ from metad2a.data.embedders.base import Embedder
 from metad2a.errors import ConfigError
 from metad2a.fitting.loop import Fit, FitState, Monitor
 from metad2a.models.checkpoint import Checkpoint, Part
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
 from metad2a.runtime import stream_seed
 from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.base import Tracker
@@ -68,7 +70,7 @@ class MetaTraining:
     """
 
     objective: Objective
-    make_model: Callable[[], nn.Module]
+    make_model: Callable[[], Generator | Predictor]
     make_optimizer: MakeOptimizer
     make_scheduler: MakeScheduler | None
     schedule: Schedule
@@ -115,6 +117,7 @@ class MetaTraining:
         )
         if self.resume:
             fit.restore()
+            self.tracker.rewind(fit.state.step)
         state = fit.run()
         if state.best is None:
             seen = sorted({name for row in state.history for name in row})

@@ -175,8 +175,8 @@ class GeneratorObjective(Objective):
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the likelihood of good architectures of unseen tasks, and the quality of samples, in percent."""
-        generator = cast(Generator, getattr(model, "module", model))
+        """Return how likely good architectures of unseen tasks are, and the quality of samples in percent."""
+        generator = cast("Generator", getattr(model, "module", model))
         size = len(self.valid_rows)
         recon = kl = 0.0
         means = []

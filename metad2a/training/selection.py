@@ -11,9 +11,9 @@ from metad2a.training.meta_data import MetaData
 def advantage(data: MetaData, rows: Int[Tensor, " R"]) -> Float[np.ndarray, " R"]:
     """Return how much better each record is than its task explains, in percent of accuracy.
 
-    A task's difficulty is estimated by a ridge regression of accuracy on the task's identity and on its classes.
-    With many records a task, its own mean decides; with a single one, the difficulty of its classes in other
-    tasks. What is left is the architecture's merit, and noise.
+    A task's difficulty is estimated by a ridge regression of accuracy on the task's identity and on its
+    classes. With many records a task, its own mean decides; with a single one, the difficulty of its classes
+    in other tasks. What is left is the architecture's merit, and noise.
     """
     from scipy import sparse
     from sklearn.linear_model import Ridge

@@ -248,7 +248,7 @@ def test_import_of_the_predictor(predictor_reference: Reference, tmp_path: Path)
     assert set(official.unused) == without_gradient
 
 
-# --- the part of it that travels with the project ----------------------------------------------------------------
+# --- the part of it that travels with the project -------------------------------------------------------------
 
 
 def test_slice() -> None:

@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,26 @@ def test_importing_the_trackers_imports_no_dashboard() -> None:
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, make_trackers(["tensorboard", "wandb"]))
     assert capfd.readouterr() == ("", "")
+
+
+def test_online_without_a_key_never_asks(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    code = (
+        "import sys, pathlib\n"
+        "from metad2a.tracking.build import make_trackers\n"
+        "from metad2a.tracking.run import track\n"
+        "trackers = make_trackers(['wandb'], wandb={'mode': 'online'})\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "with track(folder, {}, run_id='r', job='train', seed=0, trackers=trackers) as run:\n"
+        "    run.metrics({'x': 1.0}, 1)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    environment |= {"HOME": str(tmp_path / "home"), "NETRC": str(tmp_path / "netrc")}
+    keyboard, terminal = pty.openpty()
+    try:
+        command = [sys.executable, "-c", code, str(tmp_path / "run")]
+        subprocess.run(command, stdin=terminal, stderr=terminal, env=environment, check=True, timeout=60)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert read_run(tmp_path / "run")["status"] == "done"

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
-from metad2a.cli.configuration import build, plain
+from metad2a.cli.configuration import instantiate_node, plain
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import get_embedder
 from metad2a.database.published import MetaDatabase
@@ -40,17 +42,22 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         max_images_per_class=cfg.max_images_per_class,
         cache=FeatureCache(),
     )
-    data = meta_data(database, features, space, valid=database.validation(cfg.valid_fraction, seed=0))
+    data = meta_data(database, features, space, valid=_validation(cfg, database))
     objective = _objective(cfg, data, space, fabric)
-    trackers = make_trackers(cfg.tracker.names, **values["tracker"].get("wandb", {}) and {"wandb": values["tracker"]["wandb"]})
     with track(
-        folder, values, run_id=run_id, job=f"train-{cfg.model.kind}", seed=cfg.seed, trackers=trackers, resumed=resume
+        folder,
+        values,
+        run_id=run_id,
+        job=f"train-{cfg.model.kind}",
+        seed=cfg.seed,
+        trackers=make_trackers(cfg.tracker.names, wandb=values["tracker"]["wandb"]),
+        resumed=resume,
     ) as tracker:
         training = MetaTraining(
             objective=objective,
             make_model=lambda: _model(cfg.model, data, space),
-            make_optimizer=build(cfg.optimizer, "optimizer"),
-            make_scheduler=build(cfg.scheduler.make, "scheduler.make"),
+            make_optimizer=instantiate_node(cfg.optimizer, "optimizer"),
+            make_scheduler=instantiate_node(cfg.scheduler.make, "scheduler.make"),
             schedule=Schedule(
                 **values["schedule"],
                 schedule_on=cfg.scheduler.schedule_on,
@@ -63,7 +70,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             folder=folder / "checkpoints",
             tracker=tracker,
             provenance={
-                "database": database.manifest.get("name", cfg.database),
+                "database": database.name,
                 "seed": cfg.seed,
                 "run_id": run_id,
                 "note": cfg.note,
@@ -73,6 +80,14 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         )
         state = training.run()
     return next(row for row in state.history if row.get(cfg.model.monitor) == state.best)
+
+
+def _validation(cfg: DictConfig, database: MetaDatabase) -> Bool[np.ndarray, " R"]:
+    if cfg.split == "official":
+        return database.split_official()
+    if cfg.split != "by_task":
+        raise ConfigError(f"split={cfg.split}: choose by_task or official.")
+    return database.split_by_task(cfg.valid_fraction, seed=0)
 
 
 def _precision(name: str, device: str) -> Any:

@@ -3,6 +3,7 @@
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from metad2a.data.embedders.base import Embedder
 from metad2a.errors import ConfigError
 
 PREPROCESSING = "(x-127)/128, mean pool, v1"
-BATCH = 64
+BATCH = 16  # what a layer writes still lies in the processor's cache when the next one reads it
 MIN_RESOLUTION = 32
 
 
@@ -35,7 +36,7 @@ class EfficientNetLite0(Embedder):
     name = "efficientnet-lite0"
     dim = 1280
 
-    def __init__(self, resolution: int = 112) -> None:
+    def __init__(self, resolution: int = 160) -> None:
         if resolution < MIN_RESOLUTION:
             raise ConfigError(
                 f"embedder '{self.name}' was given resolution {resolution}, but its network halves an image "
@@ -46,21 +47,21 @@ class EfficientNetLite0(Embedder):
         self.fingerprint = f"{self.name}-{resolution}-{_digest(weights)}"
         self._net = _load(weights, resolution)
 
-    @torch.inference_mode()
     def embed(self, images: UInt8[np.ndarray, "I S S 3"]) -> Float[Tensor, "I F"]:
         """Return the float32 features of RGB ``images`` of ``resolution`` pixels a side, on the CPU."""
-        features = torch.empty(len(images), self.dim)
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(images[start : start + BATCH])
-            # A channels-last image array seen as (I, 3, S, S) already has the memory layout oneDNN likes best.
-            pixels = batch.permute(0, 3, 1, 2).float().sub_(127).div_(128)
-            features[start : start + BATCH] = self._net.extract_features(pixels).mean((2, 3))
+        features = torch.empty(len(images), self.dim)  # outside inference mode, so that others may train on it
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                batch = torch.from_numpy(images[start : start + BATCH])
+                # Colours last in memory, first in shape: the layout that convolutions on CPUs like best.
+                pixels = batch.permute(0, 3, 1, 2).float().sub_(127).div_(128)
+                features[start : start + BATCH] = self._net.extract_features(pixels).mean((2, 3))
         return features
 
-    @torch.inference_mode()
     def classify(self, features: Float[Tensor, "I F"]) -> Float[Tensor, "I 1000"]:
         """Return the network's own ImageNet logits; the classes are the wnids in sorted order."""
-        return self._net._fc(features)
+        with torch.no_grad():
+            return self._net._fc(features)
 
 
 def _weights_file() -> Path:
@@ -76,17 +77,21 @@ def _digest(weights: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(weights: Path, resolution: int) -> nn.Module:
+def _load(weights: Path, resolution: int) -> Any:
     from efficientnet_lite_pytorch import EfficientNet
 
     # The package's padding is fixed when the network is built, hence the resolution here.
-    net: nn.Module = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
+    net = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
     net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     net.eval().requires_grad_(False)
+    # Frozen norms are linear, so each becomes part of the convolution before it.
     for module in net.modules():
         for conv, norm in (
-            ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"),
-            ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"),
+            ("_conv_stem", "_bn0"),
+            ("_conv_head", "_bn1"),
+            ("_expand_conv", "_bn0"),
+            ("_depthwise_conv", "_bn1"),
+            ("_project_conv", "_bn2"),
         ):
             if hasattr(module, conv):
                 setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))

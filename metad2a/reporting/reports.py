@@ -1,0 +1,201 @@
+"""The reports of the commands: which sections, from which results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metad2a import __version__
+from metad2a.errors import ArchitectureError
+from metad2a.evaluation.protocol import Evaluation
+from metad2a.reporting.cells import cell_from_graph, cell_from_text, draw_cell
+from metad2a.reporting.figures import (
+    Curve,
+    Table,
+    best_of_curves,
+    curves_of,
+    learning_curves,
+    predicted_histogram,
+    predicted_vs_true,
+    timings,
+)
+from metad2a.reporting.html import Drawing, Section, write_report
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.spaces.base import SearchSpace
+from metad2a.tracking.read import list_runs, read_metrics
+
+_DRAWN = 6
+_CURVES = ("train/loss", "val/spearman", "val/spearman_within_tasks", "val/recon_nll")
+_FOOTER = f"metad2a {__version__}; MetaD2A: Lee, Hyung, Hwang, ICLR 2021"
+
+
+def search_report(path: Path, result: SearchResult, *, top: int, command: str) -> None:
+    """Write what a search found."""
+    write_report(
+        path,
+        search_sections(result, top=top),
+        title=f"Networks for {result.dataset['name']}",
+        subtitle="Proposed and ranked without training anything.",
+        command=command,
+        footer=_FOOTER,
+    )
+
+
+def evaluation_report(path: Path, evaluation: Evaluation, *, command: str) -> None:
+    """Write how a search compares with the truth and with the baselines."""
+    write_report(
+        path,
+        evaluation_sections(evaluation),
+        title=f"{evaluation.dataset} against {evaluation.oracle}",
+        subtitle=f"Means and standard deviations over {evaluation.runs} seeds.",
+        command=command,
+        footer=_FOOTER,
+    )
+
+
+def runs_report(path: Path, folder: Path, *, command: str) -> int:
+    """Write the learning curves of all runs below ``folder``; return how many there were."""
+    runs = [Path(str(run["run_dir"])) for run in list_runs(folder)]
+    write_report(
+        path,
+        training_sections({run.name: run for run in runs}),
+        title=f"Runs in {folder}",
+        command=command,
+        footer=_FOOTER,
+    )
+    return len(runs)
+
+
+def demo_report(
+    path: Path,
+    *,
+    runs: Mapping[str, Path],
+    result: SearchResult,
+    trained: Sequence[tuple[Candidate | None, str, list[float]]],
+    verdict: str,
+    seconds: Mapping[str, float],
+    command: str,
+) -> None:
+    """Write the whole demo.
+
+    Args:
+        path: the file.
+        runs: run folders of the meta-training, by name.
+        result: of the search.
+        trained: for each really trained network its candidate (None for a random one), its text, and the
+            accuracies of its trainings in percent.
+        verdict: whether the first-ranked one was better.
+        seconds: by stage.
+        command: that made all this.
+    """
+    both = [(arch, candidate.predicted, values) for candidate, arch, values in trained if candidate is not None]
+    known = [row for row in both if np.isfinite(row[2]).all()]
+    rows = [
+        (
+            "first-ranked" if candidate is not None and candidate.rank == 1 else "random",
+            arch,
+            None if candidate is None else candidate.predicted,
+            float(np.mean(values)),
+            float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        )
+        for candidate, arch, values in trained
+    ]
+    columns = ("picked", "architecture", "predicted %", "trained %", "standard deviation")
+    truth = Section("Really trained", text=verdict, table=Table(columns, rows))
+    if len(known) > 2:
+        chart = predicted_vs_true(
+            [row[0] for row in known], [row[1] for row in known], [float(np.mean(row[2])) for row in known]
+        )
+        truth = Section("Really trained", text=verdict, chart=chart, table=Table(columns, rows))
+    write_report(
+        path,
+        [
+            truth,
+            *search_sections(result, top=10),
+            *training_sections(runs),
+            Section("Where the time went", chart=timings(seconds)),
+        ],
+        title=f"metad2a demo: networks for {result.dataset['name']}",
+        subtitle="Meta-trained, searched and checked on this machine, with nothing downloaded.",
+        command=command,
+        footer=_FOOTER,
+    )
+
+
+def search_sections(result: SearchResult, *, top: int) -> list[Section]:
+    """Return the candidates, their drawings, and how they were found."""
+    shown = result.candidates[:top]
+    columns = ("rank", "architecture", "predicted %", "parameters", "multiply-adds", "latency ms")
+    rows = [(c.rank, c.arch, c.predicted, c.params, c.flops, c.latency_ms) for c in shown]
+    predicted = np.array([candidate.predicted for candidate in result.candidates])
+    facts = {
+        "data set": f"{result.dataset['name']}, {result.dataset['classes']} classes",
+        "images used": result.dataset["images_used"],
+        "embedder": result.dataset["embedder"],
+        "checkpoint": result.checkpoint,
+        "seed": result.seed,
+        **{f"graphs {name}": count for name, count in result.generation.items()},
+    }
+    return [
+        Section(
+            "The first-ranked candidates",
+            table=Table(columns, rows),
+            cells=[
+                Drawing(_drawing(c.space, c.arch), f"{c.rank}: {c.predicted:.2f} %, {c.params:,} parameters")
+                for c in shown[:_DRAWN]
+            ],
+        ),
+        Section(
+            "All candidates",
+            facts=facts,
+            chart=predicted_histogram(predicted, picked=predicted[: len(shown)]),
+        ),
+        Section(
+            "Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})
+        ),
+    ]
+
+
+def evaluation_sections(evaluation: Evaluation) -> list[Section]:
+    """Return picks against baselines, and the numbers."""
+    methods: dict[str, dict[int, Any]] = {
+        "MetaD2A": {
+            int(n): np.array([row["best_of"][n] for row in evaluation.per_run])  # type: ignore[index]
+            for n in evaluation.metrics["best_of"]  # type: ignore[union-attr]
+        }
+    }
+    for name, row in evaluation.baselines.items():
+        methods[name] = {int(n): np.array([value]) for n, value in row["best_of"].items()}
+    numbers = [
+        (name, value, evaluation.spread[name])
+        for name, value in evaluation.metrics.items()
+        if isinstance(value, float)
+    ]
+    return [
+        Section(
+            "Best true accuracy among the first picks",
+            text="Only the leftmost point is what a search hands out without any true evaluation.",
+            chart=best_of_curves(methods),
+        ),
+        Section("Numbers", table=Table(("metric", "mean", "standard deviation"), numbers)),  # type: ignore[arg-type]
+    ]
+
+
+def training_sections(runs: Mapping[str, Path]) -> list[Section]:
+    """Return the learning curves of runs."""
+    curves: list[Curve] = []
+    for name, folder in runs.items():
+        curves += curves_of(read_metrics(folder), name, _CURVES)
+    if not curves:
+        return [Section("Meta-training", text="No run has recorded a learning curve yet.")]
+    return [Section("Meta-training", chart=learning_curves(curves))]
+
+
+def _drawing(space: SearchSpace, arch: str) -> str:
+    """Return the drawing of the text where it describes a cell, else of the graph."""
+    try:
+        return draw_cell(cell_from_text(arch))
+    except ArchitectureError:
+        names = ["in", "out", *(f"type {number}" for number in range(2, space.num_types))]
+        return draw_cell(cell_from_graph(space.encode([space.parse(arch)]), 0, names))
