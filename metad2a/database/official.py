@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
 from metad2a.database.safe_pickle import PickledGraph, read_restricted
-from metad2a.errors import DatabaseError, UserError
+from metad2a.errors import DatabaseError, UserError, unknown_name
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY, NASBench201
 
 VALIDATION_ROWS = 400
@@ -46,7 +46,7 @@ class _Entries:
 
 
 def import_official(
-    folder: str | Path, out_folder: str | Path, *, source: Literal["pt", "csv"] = "pt"
+    folder: str | Path, out_folder: str | Path, *, source: str = "pt"
 ) -> MetaDatabase:
     """Convert the official files to a published database; both sources give the same records.
 
@@ -59,11 +59,12 @@ def import_official(
             ``records.csv`` (the split is read from the ``.pt`` index in both cases).
 
     Raises:
+        UnknownNameError: ``source`` is neither ``pt`` nor ``csv``.
         DatabaseError: a file is missing, damaged, refused, or holds something else.
     """
     folder = Path(folder)
     if source not in _FILES:
-        raise DatabaseError(f"unknown source '{source}' of the official database. Choose pt or csv.")
+        raise unknown_name("source of the official database", source, _FILES)
     missing = [name for name in _FILES[source] if not (folder / name).is_file()]
     if missing:
         raise DatabaseError(

@@ -128,13 +128,13 @@ def _check_container(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+        if any(Path(member.filename).name == "constants.pkl" for member in members):
+            raise DatabaseError(f"{path} is not opened: it is a TorchScript program, not data.")
         size = sum(member.file_size for member in members)
         if size > path.stat().st_size or any(member.compress_type for member in members):
             raise DatabaseError(
                 f"{path} is not opened: it would unpack to {size:,} bytes. "
                 "What torch.save writes is not compressed."
             )
-        if any(Path(member.filename).name == "constants.pkl" for member in members):
-            raise DatabaseError(f"{path} is not opened: it is a TorchScript program, not data.")
     elif path.is_file() and tarfile.is_tarfile(path):
         raise DatabaseError(f"{path} is not opened: it is a tar archive. Convert it with torch.save.")

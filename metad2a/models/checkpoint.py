@@ -53,8 +53,7 @@ class Part:
     def of(cls, model: Generator | Predictor) -> "Part":
         """Return a copy of ``model`` as it is now, on the CPU."""
         state = {
-            name: tensor.detach().to("cpu", copy=True).contiguous()
-            for name, tensor in model.state_dict().items()
+            name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()
         }
         return cls(dict(model.config), state)
 

@@ -107,9 +107,7 @@ class GraphDecoder(nn.Module):
         self.num_types, self.num_nodes = num_types, num_nodes
         self.start = nn.Linear(latent, hidden)
         self.cell = GatedCell(num_types, num_nodes, hidden)
-        self.type_net = nn.Sequential(
-            nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, num_types)
-        )
+        self.type_net = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, num_types))
         self.edge_net = nn.Sequential()
         self.topology = None
         if topology is None:

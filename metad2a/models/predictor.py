@@ -71,9 +71,7 @@ class Predictor(nn.Module):
         by_set, by_arch = self._halves(self.encode_sets(sets), self.encode_archs(archs))
         return self.out(torch.tanh(by_set + by_arch)).squeeze(-1)
 
-    def score(
-        self, set_vectors: Float[Tensor, "D Z"], arch_vectors: Float[Tensor, "G Z"]
-    ) -> Float[Tensor, "D G"]:
+    def score(self, set_vectors: Float[Tensor, "D Z"], arch_vectors: Float[Tensor, "G Z"]) -> Float[Tensor, "D G"]:
         """Return the score of every architecture on every data set."""
         by_set, by_arch = self._halves(set_vectors, arch_vectors)
         # In pieces, or a whole search space would fill the memory.

@@ -65,9 +65,7 @@ class TableOracle:
         texts = [self._space.format(arch) for arch in archs]
         missing = next((text for text in texts if text not in self._accuracy), None)
         if missing is not None:
-            raise DataError(
-                f"the oracle {self.name} does not list '{missing}'. Use a table of the whole space."
-            )
+            raise DataError(f"the oracle {self.name} does not list '{missing}'. Use a table of the whole space.")
         return np.array([self._accuracy[text] for text in texts])
 
 

@@ -16,9 +16,7 @@ class Proxy(ABC):
     name: str
 
     @abstractmethod
-    def score(
-        self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int
-    ) -> Float[np.ndarray, " A"]:
+    def score(self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Float[np.ndarray, " A"]:
         """Return one score an architecture, higher meaning better; NaN where it is not defined."""
 
 

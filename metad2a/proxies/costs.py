@@ -14,9 +14,7 @@ class Params(Proxy):
 
     name = "params"
 
-    def score(
-        self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int
-    ) -> Float[np.ndarray, " A"]:
+    def score(self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Float[np.ndarray, " A"]:
         """See ``Proxy.score``."""
         return space.params(archs, num_classes).astype(np.float64)
 
@@ -26,8 +24,6 @@ class Flops(Proxy):
 
     name = "flops"
 
-    def score(
-        self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int
-    ) -> Float[np.ndarray, " A"]:
+    def score(self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Float[np.ndarray, " A"]:
         """See ``Proxy.score``."""
         return space.flops(archs, num_classes, space.resolution).astype(np.float64)

@@ -151,9 +151,7 @@ def search_sections(result: SearchResult, *, top: int) -> list[Section]:
             facts=facts,
             chart=predicted_histogram(predicted, picked=predicted[: len(shown)]),
         ),
-        Section(
-            "Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})
-        ),
+        Section("Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})),
     ]
 
 

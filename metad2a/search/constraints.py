@@ -20,9 +20,9 @@ class Limits:
         max_latency_ms: median milliseconds of one image on this machine.
     """
 
-    max_params: float | None = None
-    max_flops: float | None = None
-    max_latency_ms: float | None = None
+    max_params: float | int | None = None
+    max_flops: float | int | None = None
+    max_latency_ms: float | int | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that are no positive numbers."""
@@ -30,9 +30,7 @@ class Limits:
             if value is not None and not value > 0:
                 raise ConfigError(f"{name}={value} is not a positive number. Give a larger limit or none.")
 
-    def admits(
-        self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int
-    ) -> Bool[np.ndarray, " A"]:
+    def admits(self, space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Bool[np.ndarray, " A"]:
         """Return which architectures meet the limits that need no measurement (parameters and FLOPs)."""
         allowed = np.ones(len(archs), dtype=bool)
         if self.max_params is not None:

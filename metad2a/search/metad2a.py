@@ -118,9 +118,9 @@ class MetaD2A:
         images: ImageSet | FeatureSet,
         *,
         n_candidates: int = 500,
-        max_params: float | None = None,
-        max_flops: float | None = None,
-        max_latency_ms: float | None = None,
+        max_params: float | int | None = None,
+        max_flops: float | int | None = None,
+        max_latency_ms: float | int | None = None,
         images_per_class: int = 50,
         random_state: int = 0,
         cache: FeatureCache | None = None,
@@ -234,7 +234,7 @@ class MetaD2A:
         return sum(self.space.format(arch) not in known for arch in archs)
 
     def _within_latency(
-        self, archs: list[Architecture], num_classes: int, limit: float
+        self, archs: list[Architecture], num_classes: int, limit: float | int
     ) -> tuple[list[Architecture], list[float]]:
         measured = []
         rng = numpy_rng("latency order")

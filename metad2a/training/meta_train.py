@@ -66,7 +66,7 @@ class MetaTraining:
         folder: for ``last.pt`` (to resume) and ``best.safetensors``.
         tracker: gets a row an epoch.
         provenance: what the checkpoint says of its origin.
-        resume: continue from ``last.pt``.
+        resume: continue from ``last.pt``, where there is one.
     """
 
     objective: Objective
@@ -86,6 +86,11 @@ class MetaTraining:
     def best_file(self) -> Path:
         """The checkpoint of the best epoch."""
         return self.folder / "best.safetensors"
+
+    @property
+    def state_file(self) -> Path:
+        """The state from which a killed run continues; a run killed before the first one starts again."""
+        return self.folder / "last.pt"
 
     def run(self) -> FitState:
         """Train, validate, keep the best; see ``metad2a.fitting.loop.Fit.run`` for the errors."""
@@ -111,11 +116,11 @@ class MetaTraining:
             monitor=Monitor(schedule.monitor, schedule.mode),
             on_epoch=lambda row: self.tracker.metrics(row, step=int(row["step"])),
             on_best=lambda: self._save_best(fit.state),
-            state_file=self.folder / "last.pt",
+            state_file=self.state_file,
             save_every=schedule.save_every,
             label=f"meta-train {objective.kind}",
         )
-        if self.resume:
+        if self.resume and self.state_file.is_file():
             fit.restore()
             self.tracker.rewind(fit.state.step)
         state = fit.run()

@@ -302,7 +302,5 @@ def test_official_file_that_would_run_code(tmp_path: Path, write: Callable[[Any,
 
 def test_blocked_globals_are_listed(tmp_path: Path) -> None:
     torch.save({"weight": Fraction(1, 2)}, tmp_path / "x.pt")
-    with pytest.raises(
-        CheckpointError, match=r"is not opened: it needs fractions\.Fraction, and could run code"
-    ):
+    with pytest.raises(CheckpointError, match=r"is not opened: it needs fractions\.Fraction, and could run code"):
         read_official(tmp_path / "x.pt")

@@ -256,8 +256,8 @@ def test_generator_learns_to_tell_the_architecture_from_the_data_set(
     graphs.edges[:, :-2, -1] = False
     if topology is not None:
         graphs.edges[:] = Cells(EDGES).topology
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    noise = torch.randn(150, 6, 16, generator=torch_rng("noise"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    noise = torch.randn(100, 6, 16, generator=torch_rng("noise"))
     for step in noise:
         loss = model(sets, graphs, noise=step).loss
         optimizer.zero_grad()
@@ -273,8 +273,8 @@ def test_predictor_learns_and_scores_all_pairs() -> None:
     model = Predictor(feature_dim=10, num_types=TYPES, num_nodes=NODES, hidden=24, latent=16)
     sets, graphs = random_sets(8), random_graphs(8)
     target = torch.randn(8, generator=torch_rng("target"))
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(70):
         loss = (model(sets, graphs) - target).square().sum()
         optimizer.zero_grad()
         loss.backward()

@@ -190,9 +190,7 @@ def test_graph_encoder_of_the_generator(generator_reference: Reference, precisio
     vectors = encoder.to(dtype(precision))(archs_of(generator_reference))
     for head, name in (("enc_g_mu", "graph_mu"), ("enc_g_var", "graph_logvar")):
         weight, bias = (state[f"{head}.{kind}"].to(dtype(precision)) for kind in ("weight", "bias"))
-        same(
-            nn.functional.linear(vectors, weight, bias), generator_reference[f"out{precision}"][name], precision
-        )
+        same(nn.functional.linear(vectors, weight, bias), generator_reference[f"out{precision}"][name], precision)
 
 
 def strip(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -254,9 +252,7 @@ def test_import_of_the_predictor(predictor_reference: Reference, tmp_path: Path)
 def test_slice() -> None:
     """Graph encoder and decoder (without its edge network) on weights and figures kept beside the tests."""
     kept = load_file(Path(__file__).parent / "data" / "parity_slice.safetensors")
-    archs = ArchBatch(
-        kept["types"].long(), kept["edges"].bool(), torch.ones(kept["types"].shape, dtype=torch.bool)
-    )
+    archs = ArchBatch(kept["types"].long(), kept["edges"].bool(), torch.ones(kept["types"].shape, dtype=torch.bool))
     encoder, out = GraphEncoder(7, 8, 32), nn.Linear(32, 56)
     encoder.load_state_dict(part(kept, "encoder."))
     out.load_state_dict(part(kept, "arch_out."))

@@ -64,10 +64,6 @@ def resume(folder: Path) -> None:
     name = str(cfg.get("task_name")) if isinstance(cfg, DictConfig) else ""
     if not isinstance(cfg, DictConfig) or name not in JOBS:
         raise ConfigError(f"{config} describes no job of metad2a (task_name: '{name}').")
-    if name == "train" and not (folder / "checkpoints" / "last.pt").is_file():
-        _log.info("no state was saved in %s yet: starting from the beginning", folder)
-        _run(name, cfg, folder, resume=False)
-        return
     _run(name, cfg, folder, resume=True)
 
 

@@ -58,14 +58,10 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         ) as tracker,
     ):
         summary = build(jobs, store, executor, limit=cfg.limit)
-        store.publish(
-            out, name=cfg.name, sources={source.source: source.licence}, command=_command(values)
-        )
+        store.publish(out, name=cfg.name, sources={source.source: source.licence}, command=_command(values))
         tracker.metrics({name: float(count) for name, count in vars(summary).items()}, step=0)
         tracker.artifact(out / "records.parquet", "dataset")
-    _log.info(
-        "%s: %d computed, %d failed, %d known before, %d left", out, *vars(summary).values()
-    )
+    _log.info("%s: %d computed, %d failed, %d known before, %d left", out, *vars(summary).values())
     return summary
 
 

@@ -1,0 +1,134 @@
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metad2a.database.published import MetaDatabase
+from metad2a.database.records import GLYPHS, Job, Record
+from metad2a.database.store import Store
+from metad2a.errors import DatabaseError, OutputError
+
+LICENCES = {GLYPHS: "drawn by this program"}
+
+
+def record(job: Job, accuracy: float = 50.0) -> Record:
+    curve: list[dict[str, float | int]] = [{"epoch": 1, "val/accuracy": accuracy}]
+    return Record.of(
+        job, status="ok", accuracy=accuracy, best_accuracy=accuracy + 1, curve=curve, seconds=0.5
+    )
+
+
+def test_what_was_put_is_there_after_opening_again(jobs: Sequence[Job], tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "labels.sqlite"
+    with Store(path) as store:
+        store.announce(jobs)
+        store.put(record(jobs[0]))
+        store.put(Record.failure(jobs[1], "why"))
+    with Store(path) as store:
+        assert store.keys() == {jobs[0].key, jobs[1].key}
+        assert store.keys("ok") == {jobs[0].key}
+        assert store.keys("failed") == {jobs[1].key}
+        assert store.space == "nasbench201"
+        assert store.tasks() == list(dict.fromkeys(job.task for job in jobs))
+        assert store.recipes() == {jobs[0].recipe.fingerprint: jobs[0].recipe.to_dict()}
+        store.put(record(jobs[1], 70.0))
+        assert store.keys("failed") == set()
+
+
+def test_rows_come_in_an_order_that_does_not_depend_on_time(jobs: Sequence[Job], tmp_path: Path) -> None:
+    found = []
+    for name, order in (("a", jobs), ("b", jobs[::-1])):
+        with Store(tmp_path / name) as store:
+            store.announce(jobs)
+            for job in order:
+                store.put(record(job))
+            found.append(store.rows())
+    assert found[0] == found[1]
+    assert len(found[0]) == len(jobs)
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(jobs: Sequence[Job], tmp_path: Path) -> None:
+    path = tmp_path / "labels.sqlite"
+    with Store(path) as store:
+        store.announce(jobs)
+        store.put(record(jobs[0]))
+        with pytest.raises(DatabaseError, match="another program is building"):
+            Store(path)
+        code = f"from metad2a.database.store import Store; Store({str(path)!r})"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "another program is building" in other.stderr
+        with Store(path, read_only=True) as reader:
+            assert reader.keys() == {jobs[0].key}
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                reader.put(record(jobs[1]))
+    Store(path).close()
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes, which are no database at all. " * 50)
+    before = path.read_bytes()
+    for _ in range(2):  # the lock is given back, so the second message is the same
+        with pytest.raises(DatabaseError, match="cannot be used as a database"):
+            Store(path)
+    assert path.read_bytes() == before
+    with pytest.raises(OutputError, match="folder"):
+        Store(tmp_path)
+    with pytest.raises(DatabaseError, match="no database at"):
+        Store(tmp_path / "missing", read_only=True)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.sqlite"
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(DatabaseError, match="schema 99"):
+        Store(path)
+
+
+def test_one_store_holds_one_space(jobs: Sequence[Job], tmp_path: Path) -> None:
+    with Store(tmp_path / "labels.sqlite") as store:
+        store.announce(jobs)
+        store.put(record(jobs[0]))
+        with pytest.raises(DatabaseError, match="space 'nasbench201', not 'other'"):
+            store.announce([replace(jobs[0], space="other")])
+
+
+def test_publishing(jobs: Sequence[Job], tmp_path: Path) -> None:
+    with Store(tmp_path / "labels.sqlite") as store:
+        store.announce(jobs)
+        with pytest.raises(DatabaseError, match="no record yet"):
+            store.publish(tmp_path / "out", name="mine", sources=LICENCES, command="make it")
+        for number, job in enumerate(jobs[:4]):  # four jobs of the first two of three tasks
+            store.put(record(job, 10.0 * number))
+        store.put(Record.failure(jobs[4], "DivergedError: too fast"))
+        with pytest.raises(DatabaseError, match="licence of 'embedded:glyphs'"):
+            store.publish(tmp_path / "out", name="mine", sources={}, command="make it")
+        assert not (tmp_path / "out").exists()
+        database = store.publish(
+            tmp_path / "out", name="mine", sources=LICENCES, command="make it", notes={"why": "a test"}
+        )
+    assert isinstance(database, MetaDatabase)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "manifest.json",
+        "records.parquet",
+        "tasks.parquet",
+    ]
+    assert database.manifest["counts"] == {"tasks": 2, "records": 4, "failures": 1, "archs": 4}
+    assert database.manifest["command"] == "make it"
+    assert database.manifest["sources"] == LICENCES
+    assert database.manifest["notes"] == {"why": "a test"}
+    assert database.manifest["recipes"] == {jobs[0].recipe.fingerprint: jobs[0].recipe.to_dict()}
+    assert sorted(database.accuracy) == [0.0, 10.0, 20.0, 30.0]
+    assert database.failures["error"].tolist() == ["DivergedError: too fast"]
+    row = database.records.set_index("key").loc[jobs[2].key]
+    assert (row["arch"], row["seed"], row["accuracy"]) == (jobs[2].arch, 0, 20.0)
+    assert json.loads(row["curve"]) == [{"epoch": 1, "val/accuracy": 20.0}]
+    assert database.task_classes == [jobs[0].task.classes, jobs[3].task.classes]

@@ -1,0 +1,173 @@
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from metad2a.data.features import FeatureSet
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.generator import Generator
+from metad2a.runtime import torch_rng
+from metad2a.search import generation
+from metad2a.search.constraints import Limits
+from metad2a.search.generation import Generation, draw_sets, generate
+from metad2a.spaces.nasbench201 import NASBench201
+
+NUM_CLASSES = 5  # of the fixture `features`
+
+
+@pytest.fixture
+def model(make_checkpoint: Callable[..., Checkpoint]) -> Generator:
+    generator: Generator = make_checkpoint().build("generator")
+    return generator
+
+
+@pytest.fixture
+def collapsed(model: Generator) -> Generator:
+    """A generator that says the same cell whatever the data set: one operation with probability almost 1."""
+    last = model.decoder.type_net[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 25.0, 0.0]))
+    return model
+
+
+def run(
+    model: Generator,
+    features: FeatureSet,
+    *,
+    n: int,
+    limits: Limits | None = None,
+    seed: int = 0,
+) -> Generation:
+    return generate(
+        model,
+        NASBench201(),
+        features,
+        n=n,
+        images_per_class=4,
+        limits=limits or Limits(),
+        generator=torch_rng(seed, "generate"),
+    )
+
+
+@pytest.mark.parametrize("n", [1, 60, 600])
+def test_finds_as_many_distinct_architectures_as_asked_for(
+    model: Generator, features: FeatureSet, space: NASBench201, n: int
+) -> None:
+    made = run(model, features, n=n)
+    assert len(made.archs) == len(set(made.archs)) == n
+    assert [space.parse(space.format(arch)) for arch in made.archs] == made.archs
+    assert made.sampled >= made.valid >= n
+    assert made.valid == made.sampled, "decoding within the rules makes only architectures"
+
+
+def test_keeps_to_the_limits(model: Generator, features: FeatureSet, space: NASBench201) -> None:
+    everything = list(space.enumerate())
+    limits = Limits(
+        max_params=float(np.quantile(space.params(everything, NUM_CLASSES), 0.5)),
+        max_flops=float(np.quantile(space.flops(everything, NUM_CLASSES, space.resolution), 0.3)),
+    )
+    made = run(model, features, n=50, limits=limits)
+    assert len(set(made.archs)) == 50
+    assert limits.admits(space, made.archs, NUM_CLASSES).all()
+
+
+def test_the_same_stream_gives_the_same_list(model: Generator, features: FeatureSet) -> None:
+    one, same, other = (run(model, features, n=100, seed=seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one.archs != other.archs
+
+
+def test_a_longer_list_begins_with_the_shorter_one(model: Generator, features: FeatureSet) -> None:
+    assert run(model, features, n=80).archs[:20] == run(model, features, n=20).archs
+
+
+def test_a_collapsed_generator_fills_the_list_all_the_same(
+    collapsed: Generator, features: FeatureSet, space: NASBench201
+) -> None:
+    graphs = collapsed.sample(torch.zeros(64, 8), rules=space, generator=torch_rng(0))
+    assert len(set(space.decode(graphs))) == 1, "the test's generator is not collapsed"
+    made = run(collapsed, features, n=200)
+    assert len(set(made.archs)) == 200
+    assert made.archs[0] == space.decode(graphs)[0]
+
+
+def test_a_limit_that_leaves_few_architectures_ends(
+    collapsed: Generator,
+    features: FeatureSet,
+    space: NASBench201,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generation, "_MAX_ROUNDS", 60)
+    everything = list(space.enumerate())
+    flops = space.flops(everything, NUM_CLASSES, space.resolution)
+    # The last operation of these is the heavy one: the cells with the fewest multiply-adds of all others.
+    limits = Limits(max_flops=float(np.unique(flops)[1]))
+    possible = {arch for arch, ok in zip(everything, limits.admits(space, everything, 5), strict=True) if ok}
+    with caplog.at_level(logging.WARNING):
+        made = run(collapsed, features, n=10_000, limits=limits)
+    assert made.archs
+    assert len(set(made.archs)) == len(made.archs)
+    assert set(made.archs) <= possible
+    assert f"found {len(made.archs)} of 10000" in caplog.text
+
+
+def test_a_limit_that_leaves_seven_architectures(
+    model: Generator, features: FeatureSet, space: NASBench201, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seven = space.sample(7, np.random.default_rng(0))
+    cost = {arch: 1 for arch in seven}
+    # No limit on these cells leaves seven, so the space's costs are replaced.
+    monkeypatch.setattr(
+        NASBench201, "params", lambda self, archs, num_classes: np.array([cost.get(arch, 9) for arch in archs])
+    )
+    made = run(model, features, n=50, limits=Limits(max_params=2))
+    assert set(made.archs) <= set(seven)
+    assert len(made.archs) == len(set(made.archs)) >= 5
+
+
+def test_all_of_a_space_is_the_end(features: FeatureSet, model: Generator) -> None:
+    class FewCells(NASBench201):
+        size = 40
+
+    made = generate(
+        model,
+        FewCells(),
+        features,
+        n=100,
+        images_per_class=4,
+        limits=Limits(),
+        generator=torch_rng(0),
+    )
+    assert 40 <= len(made.archs) <= 100
+
+
+# --- drawing the data set -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("num_sets", "images_per_class"), [(1, 4), (32, 4), (7, 100)])
+def test_every_draw_is_the_whole_data_set(
+    features: FeatureSet, num_sets: int, images_per_class: int
+) -> None:
+    batches = list(draw_sets(features, num_sets, images_per_class, torch_rng(0)))
+    assert sum(map(len, batches)) == num_sets
+    counts = features.counts.clamp_max(images_per_class)
+    for batch in batches:
+        assert batch.mask.sum(-1).tolist() == counts.expand(len(batch), -1).tolist()
+
+
+def test_large_data_sets_are_drawn_in_bounded_memory() -> None:
+    classes, images, width = 200, 2, 8000
+    large = FeatureSet(
+        torch.randn(classes * images, width, generator=torch_rng(0)),
+        np.repeat(np.arange(classes), images),
+        [str(i) for i in range(classes)],
+        embedder="test",
+        name="large",
+    )
+    batches = [batch.features.shape for batch in draw_sets(large, 12, 50, torch_rng(0))]
+    assert [shape[0] for shape in batches] == [5, 5, 2]
+    assert max(shape.numel() for shape in batches) <= 16_000_000
