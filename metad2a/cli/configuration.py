@@ -4,11 +4,13 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser  # tells overrides from flags exactly as Hydra will
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
@@ -17,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metad2a.cli import schemas
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import new_run_id, shipped
 
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
@@ -39,10 +41,27 @@ def launch(config_name: str, overrides: Sequence[str], job: Callable[[DictConfig
     """
     prepare()
     arguments = [quote(text) for text in overrides]
-    compose(config_name, [text for text in arguments if not text.startswith("-")], first_of_sweep=True)
-    os.environ.setdefault("METAD2A_RUN_ID", new_run_id())
-    sys.argv = [f"metad2a-{config_name}", *arguments]
-    hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=config_name)(job)()
+    given = get_args_parser().parse_intermixed_args(arguments)
+    if given.config_dir is None:  # else only Hydra itself knows every option
+        compose(config_name, given.overrides, first_of_sweep=True)
+    # Hydra reads `-m seed=0,1` only where nothing but flags follows the overrides.
+    flags = [text for text in arguments if text not in given.overrides]
+    with _as_program([f"metad2a-{config_name}", *given.overrides, *flags]):
+        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=config_name)(job)()
+
+
+@contextmanager
+def _as_program(argv: list[str]) -> Iterator[None]:
+    """Let Hydra see ``argv`` and one run id; leave the process as it was."""
+    before, run_id = sys.argv, os.environ.get("METAD2A_RUN_ID")
+    sys.argv, os.environ["METAD2A_RUN_ID"] = argv, new_run_id()
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if run_id is None:
+            del os.environ["METAD2A_RUN_ID"]
+        GlobalHydra.instance().clear()
 
 
 def compose(config_name: str, overrides: Sequence[str], *, first_of_sweep: bool = False) -> DictConfig:
@@ -64,7 +83,7 @@ def compose(config_name: str, overrides: Sequence[str], *, first_of_sweep: bool 
         with hydra.initialize_config_dir(str(shipped("conf")), version_base="1.3"):
             return hydra.compose(config_name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_explain(error, config_name)) from error
+        raise ConfigError(_explain(error, config_name, overrides)) from error
 
 
 def instantiate_node(node: Any, name: str) -> Any:
@@ -124,32 +143,53 @@ def _check_targets(value: Any, path: str) -> None:
             _check_targets(child, f"{path}[{index}]")
 
 
-def _explain(error: Exception, config_name: str) -> str:
-    """Return Hydra's message in one piece, with a suggestion for a misspelt key or option."""
-    messages = [str(error)]
-    if error.__cause__ is not None:
-        messages.append(str(error.__cause__))
-    text = " ".join(" ".join(messages).split())
-    return f"conf/{config_name}.yaml: {text}{_did_you_mean(text, config_name)}"
+def options(group: str) -> list[str]:
+    """Return the names that a config group takes; an experiment with a file for each model is one name."""
+    root = shipped("conf", group)
+    files = [path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml")]
+    if group == "experiment":
+        files = [file.parent if file.name in ("generator", "predictor") else file for file in files]
+    return sorted({file.as_posix() for file in files})
 
 
-def _did_you_mean(text: str, config_name: str) -> str:
-    wrong_key = re.search(r"[Kk]ey '([^']+)' (?:is )?not in", text)
+def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
+    """Return one readable sentence or two for what Hydra found wrong."""
+    text = " ".join(" ".join(str(part) for part in (error, error.__cause__ or "")).split())
+    wrong_key = re.search(r"Could not override '([^']+)'.* not in ", text)
     if wrong_key:
-        known = _keys(compose(config_name, []))
-        close = difflib.get_close_matches(wrong_key[1].split(".")[-1], known, n=1)
-        return f" Did you mean '{close[0]}'?" if close else ""
-    wrong_option = re.search(r"(?:Could not find|In '[^']+': Could not find) '([^']+)'", text)
-    if wrong_option:
-        folder, _, name = wrong_option[1].rpartition("/")
-        options = [path.stem for path in shipped("conf", folder).glob("*.yaml")]
-        close = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
-        return f" Did you mean '{close[0]}'?" if close else ""
-    return ""
+        return _no_such_key(wrong_key[1], config_name, overrides)
+    wrong_option = re.search(r"Could not find '(?!hydra/)([^/']+)/([^']+)'", text)
+    if wrong_option and options(wrong_option[1]):
+        return str(unknown_name(wrong_option[1], wrong_option[2], options(wrong_option[1])))
+    wrong_value = re.search(r"(Value .*|Incompatible .*|Unsupported .*|Field .*) full_key: (\S+)", text)
+    if wrong_value:
+        return f"configuration key '{wrong_value[2]}': {wrong_value[1]}."
+    return f"the configuration cannot be made: {text}"
 
 
-def _keys(node: Any) -> list[str]:
+def _no_such_key(wrong: str, config_name: str, overrides: Sequence[str]) -> str:
+    others = [text for text in overrides if text.partition("=")[0] != wrong]
+    keys = [
+        *_keys(compose(config_name, others)),
+        *(path.name for path in shipped("conf").iterdir() if path.is_dir()),
+    ]
+    known = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    close = difflib.get_close_matches(wrong.rpartition(".")[2], known, n=1)
+    hint = f" Did you mean '{known[close[0]]}'?" if close else ""
+    return (
+        f"unknown configuration key '{wrong}'.{hint} See conf/{config_name}.yaml, or add `--cfg job`, for all keys."
+    )
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    """Return the dotted names of all keys, outer ones first."""
     if not isinstance(node, DictConfig):
         return []
-    names = [str(key) for key in node]
-    return names + [name for key in node if not OmegaConf.is_missing(node, key) for name in _keys(node[key])]
+    names = {str(key): key for key in node}
+    inner = [
+        name
+        for text, key in names.items()
+        if not OmegaConf.is_missing(node, key)
+        for name in _keys(node[key], f"{prefix}{text}.")
+    ]
+    return [f"{prefix}{text}" for text in names] + inner

@@ -1,24 +1,48 @@
 """The command line: ``metad2a COMMAND``. Heavy imports happen inside the commands, so that --help is instant."""
 
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
-from metad2a.errors import MetaD2AError, UserError
+from metad2a.errors import MetaD2AError
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands, with the exit codes that other programs rely on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; exit with 1 (the user's mistake) or 130 (interrupted) where it does not end well."""
+        try:
+            return super().invoke(ctx)
+        except MetaD2AError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
 
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="From a labelled image data set to a ranked list of neural networks, without training anything.",
 )
 
-_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
+_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        show_default=False,
+        help="Hydra overrides. `--cfg job` shows all keys and their values, `-m KEY=A,B` runs every combination.",
+    ),
+]
 
 
 def main() -> None:
@@ -26,20 +50,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("lightning_fabric", "lightning.fabric", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        app()
-    except UserError as error:
-        sys.exit(_say(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-def _say(error: MetaD2AError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 1
+    app()
 
 
 @app.command()
@@ -108,10 +119,11 @@ def build_database(overrides: Overrides = None) -> None:
 
 @app.command()
 def resume(run_dir: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")]) -> None:
-    """Continue an interrupted run as if it had never stopped."""
-    from metad2a.cli.commands import hydra_jobs
+    """Continue an interrupted run, or demo, as if it had never stopped."""
+    from metad2a.cli.commands import demo, hydra_jobs
 
-    hydra_jobs.resume(run_dir)
+    continue_ = demo.resume if (run_dir / demo.OPTIONS_FILE).is_file() else hydra_jobs.resume
+    continue_(run_dir)
 
 
 @app.command()
@@ -128,11 +140,11 @@ def demo(
 
 @app.command("import")
 def import_(
-    what: Annotated[str, typer.Argument(help="metad2a-database | checkpoint")],
-    source: Annotated[Path, typer.Argument(help="The official files' folder, or the checkpoint file.")],
-    out: Annotated[Path, typer.Argument(help="Folder or file to write.")],
+    what: Annotated[str, typer.Argument(help="metad2a-database")],
+    source: Annotated[Path, typer.Argument(help="The official files' folder.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
 ) -> None:
-    """Read official files, safely, and write them in this project's formats."""
+    """Read official files, safely, and write them as a database of this project."""
     from metad2a.cli.commands import import_files
 
     import_files.run(what, source, out)
@@ -172,5 +184,4 @@ def report(
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     main()

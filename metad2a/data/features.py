@@ -57,9 +57,7 @@ class FeatureSet:
         counts = np.bincount(labels, minlength=len(self.classes))
         if len(counts) > len(self.classes) or not counts.all():
             empty = self.classes[int(np.argmin(counts[: len(self.classes)]))]
-            raise DataError(
-                f"image set '{name}': class '{empty}' has no image. Remove the class or add images."
-            )
+            raise DataError(f"image set '{name}': class '{empty}' has no image. Remove the class or add images.")
         # Rows sorted by class: a class is a slice, and a draw is index arithmetic.
         order = np.argsort(labels, kind="stable")
         self.features = features[torch.from_numpy(order)]

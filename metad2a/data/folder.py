@@ -88,9 +88,7 @@ def read_square(path: Path, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
     except UnidentifiedImageError as error:
         raise DataError(_no_image(path)) from error
     except BROKEN as error:
-        raise DataError(
-            f"cannot read the image {path}: {error}. Repair, convert or remove the file."
-        ) from error
+        raise DataError(f"cannot read the image {path}: {error}. Repair, convert or remove the file.") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -159,9 +157,7 @@ def scan(folder: Path) -> tuple[list[Path], Int[np.ndarray, " I"], tuple[str, ..
 def _class_folders(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise DataError(
-            f"image folder {folder} {problem}. Give a folder with one sub-folder of images per class."
-        )
+        raise DataError(f"image folder {folder} {problem}. Give a folder with one sub-folder of images per class.")
     entries = [entry for entry in folder.iterdir() if not _hidden(entry.name)]
     loose = sorted(e for e in entries if not e.is_dir() and e.suffix.lower() in _extensions())
     if loose:
@@ -173,9 +169,7 @@ def _class_folders(folder: Path) -> dict[str, Path]:
     found = {unicodedata.normalize("NFC", entry.name): entry for entry in entries if entry.is_dir()}
     classes = dict(sorted(found.items()))
     if not classes:
-        raise DataError(
-            f"image folder {folder} has no sub-folders. Needed is one sub-folder of images per class."
-        )
+        raise DataError(f"image folder {folder} has no sub-folders. Needed is one sub-folder of images per class.")
     if {name.lower() for name in classes} <= SPLITS:
         raise DataError(
             f"image folder {folder} holds splits ({', '.join(classes)}), not classes. Give one of them: "

@@ -148,9 +148,7 @@ class GlyphImages(ImageSource):
 
     def _named(self, rows: Int[np.ndarray, " I"]) -> list[tuple[str, int]]:
         kinds, numbers = np.divmod(rows, self._per_class)
-        return [
-            (self._chars[kind], number) for kind, number in zip(kinds.tolist(), numbers.tolist(), strict=True)
-        ]
+        return [(self._chars[kind], number) for kind, number in zip(kinds.tolist(), numbers.tolist(), strict=True)]
 
     def _draw(self, rows: Int[np.ndarray, " I"]) -> UInt8[np.ndarray, "I S S 3"]:
         numbers = np.empty((len(rows), 1 + GEOMETRY + COLOURS), np.float32)
@@ -185,9 +183,7 @@ def _place(masks: UInt8[np.ndarray, "I T T"], u: Float32[np.ndarray, "I 6"]) -> 
     axis = (np.arange(TILE, dtype=np.float32) + 0.5) * (2 / TILE) - 1
     x = axis[None, None, :] - move[:, 0, None, None]
     y = axis[None, :, None] - move[:, 1, None, None]
-    cos, sin, shear, across, down = (
-        v[:, None, None] for v in (cos, sin, shear, zoom / stretch, zoom * stretch)
-    )
+    cos, sin, shear, across, down = (v[:, None, None] for v in (cos, sin, shear, zoom / stretch, zoom * stretch))
     turned_x, turned_y = x * cos + y * sin, y * cos - x * sin
     grid = np.stack([(turned_x + shear * turned_y) * across, turned_y * down], axis=-1)
     ink = F.grid_sample(

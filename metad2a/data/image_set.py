@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from metad2a.data.folder import FolderImages, scan
-from metad2a.data.sources import ArrayImages, ImageSource, check_labels
+from metad2a.data.sources import ArrayImages, ImageSource, used_classes
 from metad2a.errors import DataError, unknown_name
 from metad2a.runtime import numpy_rng
 
@@ -124,7 +124,7 @@ class ImageSet:
 
         Args:
             x: (N,H,W) gray or (N,H,W,C), C = 1 (gray), 3 (RGB) or 4 (RGB and alpha); uint8.
-            y: class numbers ``0..C-1`` of the images, integers.
+            y: class numbers of the images, integers from 0; those that no image has are left out.
             classes: names of the classes; the numbers when not given.
             name: of the set.
             source: what ``open`` must be given to get the set again, if that is possible.
@@ -133,10 +133,8 @@ class ImageSet:
             DataError: wrong type, shape, length or values.
         """
         images = ArrayImages(np.asarray(x), name=name)
-        labels = np.asarray(y)
-        return cls(
-            images, labels, check_labels(labels, len(images), classes, name=name), name=name, source=source
-        )
+        labels, names = used_classes(np.asarray(y), len(images), classes, name=name)
+        return cls(images, labels, names, name=name, source=source)
 
     @classmethod
     def embedded(cls, name: str) -> "ImageSet":
@@ -228,9 +226,7 @@ class ImageSet:
             DataError: ``fraction`` is not between 0 and 1, or a class has fewer than two images.
         """
         if not 0 < fraction < 1:
-            raise DataError(
-                f"cannot split image set '{self.name}' at {fraction}: give a number between 0 and 1."
-            )
+            raise DataError(f"cannot split image set '{self.name}' at {fraction}: give a number between 0 and 1.")
         if self.counts.min() < 2:
             lonely = self.classes[int(self.counts.argmin())]
             raise DataError(
@@ -260,9 +256,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"image file {path} does not exist. Give {FORMS}.")
     if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"{path} is no .npz file, or only a part of one. Write it with np.savez(file, x=x, y=y)."
-        )
+        raise DataError(f"{path} is no .npz file, or only a part of one. Write it with np.savez(file, x=x, y=y).")
     try:
         with np.load(path, allow_pickle=False) as file:
             found = list(file.files)

@@ -1,6 +1,7 @@
 """Where images come from: what every source can do, and how any image becomes a square."""
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from jaxtyping import Int, UInt8
 from torch.nn import functional as F
 
 from metad2a.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 SQUARE_VERSION = "centre-square-bicubic-1"
 """Names how images become squares; part of every cache key, so change it when the pixels change."""
@@ -116,13 +119,16 @@ def _check_pixels(x: np.ndarray, name: str) -> None:
         )
 
 
-def check_labels(
+def used_classes(
     y: np.ndarray, num_images: int, classes: Sequence[str] | None, *, name: str
-) -> tuple[str, ...]:
-    """Return the class names of labels ``y``, checked; without ``classes`` the numbers are the names.
+) -> tuple[Int[np.ndarray, " I"], tuple[str, ...]]:
+    """Return the labels renumbered without gaps, and the names of the classes that have images.
+
+    Without ``classes`` the numbers are the names. A name without images is left out: a subset of a larger data
+    set keeps its list of names.
 
     Raises:
-        DataError: the labels are no class numbers 0..C-1, each with an image, or do not fit images or names.
+        DataError: the labels are no class numbers, fewer than two are used, or they do not fit images or names.
     """
     where = f"image set '{name}': "
     if not np.issubdtype(y.dtype, np.integer):
@@ -137,17 +143,14 @@ def check_labels(
         )
     if y.min() < 0:
         raise DataError(f"{where}image {int(y.argmin())} has label {y.min()}. Labels count from 0.")
-    numbers = np.unique(y)
-    expected = len(classes) if classes is not None else int(numbers[-1]) + 1
-    if numbers[-1] >= expected:
-        raise DataError(f"{where}label {numbers[-1]} has no name: only {expected} class names are given.")
-    if expected < 2:
+    used, labels = np.unique(y, return_inverse=True)
+    if classes is not None and used[-1] >= len(classes):
+        raise DataError(f"{where}label {used[-1]} has no name: only {len(classes)} class names are given.")
+    if len(used) < 2:
         raise DataError(f"{where}all images are of one class. At least two classes are needed.")
-    if len(numbers) < expected:
-        missing = int(np.setdiff1d(np.arange(expected), numbers[numbers < expected])[0])
-        raise DataError(
-            f"{where}class {missing} of 0..{expected - 1} has no image ({expected - len(numbers)} such "
-            "classes). Renumber the labels without gaps: used, y = np.unique(y, return_inverse=True)"
-            + ("; classes = classes[used]." if classes is not None else ".")
+    if classes is not None and len(used) < len(classes):
+        _log.info(
+            "%s%d of %d classes have no image and are left out", where, len(classes) - len(used), len(classes)
         )
-    return tuple(classes) if classes is not None else tuple(str(number) for number in numbers)
+    names = tuple(str(number) for number in used) if classes is None else tuple(classes[number] for number in used)
+    return labels.astype(np.int64), names

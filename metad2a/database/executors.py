@@ -6,7 +6,7 @@ import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metad2a.database.labelling import Labeller
 from metad2a.database.records import Job, Record
@@ -15,6 +15,7 @@ from metad2a.errors import ConfigError, DatabaseError
 _GRACE_S = 5.0  # between the end of a worker's pipe and the end of its process
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Computes labels somewhere. Closing the generator stops what is running."""
 

@@ -45,9 +45,7 @@ class _Entries:
     arch: Sequence[str]
 
 
-def import_official(
-    folder: str | Path, out_folder: str | Path, *, source: str = "pt"
-) -> MetaDatabase:
+def import_official(folder: str | Path, out_folder: str | Path, *, source: str = "pt") -> MetaDatabase:
     """Convert the official files to a published database; both sources give the same records.
 
     Classes are named by their WordNet ids. A task's images are not part of the files.
@@ -67,9 +65,7 @@ def import_official(
         raise unknown_name("source of the official database", source, _FILES)
     missing = [name for name in _FILES[source] if not (folder / name).is_file()]
     if missing:
-        raise DatabaseError(
-            f"{folder} lacks {', '.join(missing)}; all of {', '.join(_FILES[source])} are needed."
-        )
+        raise DatabaseError(f"{folder} lacks {', '.join(missing)}; all of {', '.join(_FILES[source])} are needed.")
     entries = _read_pt(folder / _ENTRIES) if source == "pt" else _read_csv(folder / _CSV)
     classes = read_restricted(folder / _TASK_LIST) if source == "pt" else _read_json(folder / _TASK_JSON)
     tasks = _tasks(folder, classes, entries.task)
@@ -139,9 +135,7 @@ def _read_csv(path: Path) -> _Entries:
 def _entries(path: Path, accuracy: list[Any], task: list[Any], arch: list[Any]) -> _Entries:
     kinds = ((accuracy, float), (task, int), (arch, str))
     if not all(isinstance(value, kind) for values, kind in kinds for value in values):
-        raise DatabaseError(
-            f"{path} is damaged: accuracies, task numbers or architectures are of the wrong type."
-        )
+        raise DatabaseError(f"{path} is damaged: accuracies, task numbers or architectures are of the wrong type.")
     if not all(0 <= value <= 100 for value in accuracy):
         raise DatabaseError(f"{path} is damaged: an accuracy is no percentage.")
     return _Entries(accuracy, task, arch)

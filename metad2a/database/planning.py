@@ -99,9 +99,7 @@ def plan(
             "give at least one of each, and no seed twice."
         )
     return [
-        Job(
-            task=task, space=space.name, arch=space.format(arch), canonical=text, recipe=recipe, seed=train_seed
-        )
+        Job(task=task, space=space.name, arch=space.format(arch), canonical=text, recipe=recipe, seed=train_seed)
         for task in tasks
         for text, arch in _distinct(space, archs_per_task, numpy_rng("plan", seed, task.id)).items()
         for train_seed in seeds

@@ -100,9 +100,7 @@ class MetaDatabase:
         return cls(manifest, tables[TASKS_FILE], tables[RECORDS_FILE])
 
     def __repr__(self) -> str:
-        return (
-            f"MetaDatabase('{self.name}', {self.space}, {len(self.tasks)} tasks, {len(self.records)} records)"
-        )
+        return f"MetaDatabase('{self.name}', {self.space}, {len(self.tasks)} tasks, {len(self.records)} records)"
 
     @property
     def name(self) -> str:
@@ -172,9 +170,7 @@ class MetaDatabase:
         """
         parts = self.records["split"]
         if parts.isna().any() or parts.nunique() < 2:
-            raise DatabaseError(
-                f"the database '{self.name}' comes without a split of its own. Split it by task."
-            )
+            raise DatabaseError(f"the database '{self.name}' comes without a split of its own. Split it by task.")
         return (parts == "valid").to_numpy(dtype=bool)
 
 
@@ -307,9 +303,7 @@ def _check_rows(folder: Path, tasks: pd.DataFrame, rows: pd.DataFrame) -> None:
         "two records have the same key": rows["key"].duplicated().any(),
         "a record is of a task that is not in it": not rows["task"].isin(tasks["task"]).all(),
         "a record's status is neither 'ok' nor 'failed'": not rows["status"].isin(["ok", "failed"]).all(),
-        "a record without an accuracy is called 'ok'": rows.loc[rows["status"] == "ok", "accuracy"]
-        .isna()
-        .any(),
+        "a record without an accuracy is called 'ok'": rows.loc[rows["status"] == "ok", "accuracy"].isna().any(),
     }
     for problem, found in problems.items():
         if found:

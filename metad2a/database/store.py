@@ -69,9 +69,11 @@ class Store:
             if found > SCHEMA_VERSION:
                 db.close()
                 raise DatabaseError(
-                    f"{self.path} has schema {found}; this program knows up to {SCHEMA_VERSION}. "
-                    "Upgrade metad2a."
+                    f"{self.path} has schema {found}; this program knows up to {SCHEMA_VERSION}. Upgrade metad2a."
                 )
+            if read_only and found == 0:
+                db.close()
+                raise DatabaseError(f"{self.path} is no database, or one that nothing was written to yet.")
             if not read_only:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.executescript(_TABLES)
@@ -205,7 +207,5 @@ def _lock(path: Path) -> sqlite3.Connection:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         lock.close()
-        raise DatabaseError(
-            f"another program is building {path}. Wait until it is done, or stop it."
-        ) from error
+        raise DatabaseError(f"another program is building {path}. Wait until it is done, or stop it.") from error
     return lock

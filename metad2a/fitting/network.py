@@ -182,9 +182,7 @@ def _batches(train: LabelledImages, recipe: Recipe, rng: torch.Generator) -> Ite
         yield LabelledImages(_augment(train.images[chosen], recipe, rng), train.labels[chosen])
 
 
-def _augment(
-    images: UInt8[Tensor, "b 3 s s"], recipe: Recipe, rng: torch.Generator
-) -> UInt8[Tensor, "b 3 s s"]:
+def _augment(images: UInt8[Tensor, "b 3 s s"], recipe: Recipe, rng: torch.Generator) -> UInt8[Tensor, "b 3 s s"]:
     count, _, side, _ = images.shape
     pad = recipe.crop_padding
     if pad == 0 and not recipe.flip:
@@ -214,9 +212,7 @@ def _scheduler(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
 
 
 @torch.inference_mode()
-def _validate(
-    model: nn.Module, valid: LabelledImages, normalize: Callable[[Tensor], Tensor]
-) -> dict[str, float]:
+def _validate(model: nn.Module, valid: LabelledImages, normalize: Callable[[Tensor], Tensor]) -> dict[str, float]:
     right, loss = 0, 0.0
     for images, labels in zip(
         valid.images.split(_EVALUATION_BATCH), valid.labels.split(_EVALUATION_BATCH), strict=True

@@ -75,9 +75,7 @@ class Recipe:
         }
         for name, (good, rule) in rules.items():
             if not good:
-                raise ConfigError(
-                    f"recipe '{self.name}': {name} is {getattr(self, name)!r}, but must be {rule}."
-                )
+                raise ConfigError(f"recipe '{self.name}': {name} is {getattr(self, name)!r}, but must be {rule}.")
 
     @property
     def fingerprint(self) -> str:
@@ -113,6 +111,7 @@ class Recipe:
 
 def _typed(field_name: str, value: Any, expected: Any) -> Any:
     """Return ``value`` as the field wants it; data from files can hold anything."""
+    kind: Any = expected
     if field_name == "scale":
         good = isinstance(value, Mapping) and all(
             isinstance(key, str) and type(size) is int for key, size in value.items()
@@ -121,7 +120,7 @@ def _typed(field_name: str, value: Any, expected: Any) -> Any:
     elif expected is float:
         good, wanted, kind = type(value) in (int, float), "a number", float
     else:
-        good, kind = type(value) is expected, expected
+        good = type(value) is expected
         wanted = {int: "a whole number", bool: "true or false", str: "a text"}[expected]
     if not good:
         raise ConfigError(f"recipe: {field_name} is {value!r}, but must be {wanted}.")

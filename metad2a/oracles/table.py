@@ -1,6 +1,7 @@
 """A table of true accuracies, read from a CSV file."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class TableOracle:
         values = _percentages(path, table[column])
         return cls(dict(zip(texts, values.tolist(), strict=True)), space, name=f"{path.name}:{column}")
 
-    @property
+    @cached_property
     def archs(self) -> list[Architecture]:
         """All listed architectures."""
         return [self._space.parse(text) for text in self._accuracy]

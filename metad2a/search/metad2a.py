@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ class MetaD2A:
         self.predictor: Predictor = checkpoint.build("predictor").to(self.device)
 
     @classmethod
-    def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> Self:
+    def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> "MetaD2A":
         """Load a checkpoint shipped with the package.
 
         Raises:
@@ -62,7 +61,7 @@ class MetaD2A:
         return cls(checkpoint, name=name, device=device)
 
     @classmethod
-    def from_checkpoint(cls, *paths: str | Path, device: str = "auto") -> Self:
+    def from_checkpoint(cls, *paths: str | Path, device: str = "auto") -> "MetaD2A":
         """Load one file that holds both models, or a generator's and a predictor's file.
 
         Raises:
@@ -76,7 +75,7 @@ class MetaD2A:
         return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
 
     @classmethod
-    def open(cls, *references: str | Path, device: str = "auto") -> Self:
+    def open(cls, *references: str | Path, device: str = "auto") -> "MetaD2A":
         """Load a shipped checkpoint by name, or files: whatever the references are.
 
         Raises:

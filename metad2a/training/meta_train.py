@@ -120,8 +120,9 @@ class MetaTraining:
             save_every=schedule.save_every,
             label=f"meta-train {objective.kind}",
         )
-        if self.resume and self.state_file.is_file():
-            fit.restore()
+        if self.resume:
+            if self.state_file.is_file():
+                fit.restore()
             self.tracker.rewind(fit.state.step)
         state = fit.run()
         if state.best is None:

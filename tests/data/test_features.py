@@ -29,9 +29,7 @@ def test_draw(data: st.DataObject) -> None:
     )
     drawn = numbered(list(labels), len(counts)).draw(tasks, k, torch_rng("test", data.draw(st.integers(0, 9))))
     wanted = np.where(tasks >= 0, np.array(counts)[tasks], 0)
-    assert np.array_equal(drawn.mask.sum(-1), np.minimum(wanted, k)), (
-        "up to K images, never more than there are"
-    )
+    assert np.array_equal(drawn.mask.sum(-1), np.minimum(wanted, k)), "up to K images, never more than there are"
     assert (drawn.features[~drawn.mask] == 0).all()
     shown = drawn.features[..., 0][drawn.mask]
     assert torch.equal(shown, tasks[..., None].expand_as(drawn.mask)[drawn.mask].float()), "wrong class"

@@ -24,9 +24,7 @@ def test_tasks_are_distinct_repeatable_and_independent_of_their_number() -> None
 
 
 def test_classes_can_be_kept_back() -> None:
-    tasks = sample_tasks(
-        GLYPHS, 20, classes_per_task=3, images_per_class=8, seed=0, classes=["a", "b", "c", "d"]
-    )
+    tasks = sample_tasks(GLYPHS, 20, classes_per_task=3, images_per_class=8, seed=0, classes=["a", "b", "c", "d"])
     assert {name for task in tasks for name in task.classes} == {"a", "b", "c", "d"}
 
 

@@ -79,7 +79,7 @@ def test_split_errors(folder: Path) -> None:
     with pytest.raises(DatabaseError, match="1 task"):
         one_task.split_by_task(0.5, 0)
     database.records["split"] = None
-    with pytest.raises(DatabaseError, match="no split of its own"):
+    with pytest.raises(DatabaseError, match="without a split of its own"):
         database.split_official()
 
 
@@ -154,9 +154,7 @@ def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
         ),
         (
             "records.parquet",
-            lambda t: t.set_column(
-                t.column_names.index("accuracy"), "accuracy", [pa.nulls(9, pa.float64())]
-            ),
+            lambda t: t.set_column(t.column_names.index("accuracy"), "accuracy", [pa.nulls(9, pa.float64())]),
             "without an accuracy",
         ),
     ],

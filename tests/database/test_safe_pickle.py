@@ -120,7 +120,7 @@ def test_programs_and_tar_files_are_refused(tmp_path: Path) -> None:
         read_restricted(script)
     tar = tmp_path / "tar.pt"
     with tarfile.open(tar, "w") as tarred:
-        tarred.add(script, "storages")
+        tarred.add(__file__, "storages")
     with pytest.raises(DatabaseError, match="tar archive"):
         read_restricted(tar)
 

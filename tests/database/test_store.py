@@ -18,9 +18,7 @@ LICENCES = {GLYPHS: "drawn by this program"}
 
 def record(job: Job, accuracy: float = 50.0) -> Record:
     curve: list[dict[str, float | int]] = [{"epoch": 1, "val/accuracy": accuracy}]
-    return Record.of(
-        job, status="ok", accuracy=accuracy, best_accuracy=accuracy + 1, curve=curve, seconds=0.5
-    )
+    return Record.of(job, status="ok", accuracy=accuracy, best_accuracy=accuracy + 1, curve=curve, seconds=0.5)
 
 
 def test_what_was_put_is_there_after_opening_again(jobs: Sequence[Job], tmp_path: Path) -> None:

@@ -156,9 +156,7 @@ def test_the_rate_rises_and_falls(
 def crops(image: Tensor, pad: int) -> set[bytes]:
     side = image.shape[-1]
     padded = nn.functional.pad(image, (pad,) * 4)
-    windows = [
-        padded[:, i : i + side, j : j + side] for i in range(2 * pad + 1) for j in range(2 * pad + 1)
-    ]
+    windows = [padded[:, i : i + side, j : j + side] for i in range(2 * pad + 1) for j in range(2 * pad + 1)]
     return {w.numpy().tobytes() for window in windows for w in (window, window.flip(2))}
 
 

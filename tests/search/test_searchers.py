@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 import pytest
 
 from metad2a.runtime import numpy_rng
@@ -30,9 +28,11 @@ class TestRandomSearch(SearcherContract):
 
 
 class TestRanked(SearcherContract):
-    lengths: ClassVar[list[int]] = [40, 200]
+    @pytest.fixture
+    def space(self) -> SearchSpace:
+        return NASBench201()
 
-    @pytest.fixture(params=lengths)
+    @pytest.fixture(params=[40, 200])
     def make(self, request: pytest.FixtureRequest, space: SearchSpace) -> MakeSearcher:
         # One ranking, whatever the seed: a Ranked has nothing else to be made from.
         ranking = list(dict.fromkeys(space.sample(2 * request.param, numpy_rng("ranking"))))[: request.param]

@@ -1,6 +1,8 @@
 """metad2a demo: the main job from end to end, on data that needs no download."""
 
+import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from metad2a.cli import output
-from metad2a.cli.configuration import compose, plain
+from metad2a.cli.configuration import compose
 from metad2a.cli.jobs import train as train_job
 from metad2a.data.cache import FeatureCache
 from metad2a.data.image_set import ImageSet
@@ -19,11 +21,12 @@ from metad2a.errors import OutputError
 from metad2a.fitting.recipe import Recipe
 from metad2a.oracles.training import TrainingOracle
 from metad2a.reporting.reports import demo_report
-from metad2a.runtime import check_writable, new_run_id, write_json
+from metad2a.runtime import new_run_id, write_json
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
 from metad2a.search.result import Candidate, SearchResult
 
+OPTIONS_FILE = "demo.json"
 _UNSEEN = "embedded:digits"
 _RANDOM_CELLS = 5
 _TRAININGS = 2  # of each cell: one alone would be a matter of luck
@@ -48,7 +51,25 @@ def run(out: Path, *, seed: int, quick: bool) -> None:
     folder = out / new_run_id()
     if folder.exists():
         raise OutputError(f"{folder} exists already. Choose another --out.")
-    check_writable(folder / "report.html")
+    write_json(folder / OPTIONS_FILE, {"seed": seed, "quick": quick})
+    _run(folder, seed=seed, quick=quick)
+
+
+def resume(folder: Path) -> None:
+    """Continue an interrupted demo in its ``folder``; finished meta-training is not done again."""
+    options = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+    _run(folder, **options)
+
+
+def _run(folder: Path, *, seed: int, quick: bool) -> None:
+    try:
+        _stages(folder, seed=seed, quick=quick)
+    except KeyboardInterrupt:
+        print(f"interrupted. To continue:  metad2a resume {folder}", file=sys.stderr)
+        sys.exit(130)
+
+
+def _stages(folder: Path, *, seed: int, quick: bool) -> None:
     clock = _Clock()
     runs = {}
     for kind in ("predictor", "generator"):
@@ -86,10 +107,9 @@ def run(out: Path, *, seed: int, quick: bool) -> None:
 
 def _meta_train(kind: str, folder: Path, *, seed: int, quick: bool) -> Path:
     overrides = [f"model={kind}", f"experiment=demo/{kind}", f"seed={seed}", *(["debug=limit"] if quick else [])]
-    cfg = compose("train", overrides)
-    write_json(folder / "overrides.json", overrides)
-    train_job.run(cfg, folder, run_id=f"demo-{kind}-{new_run_id()}")
-    write_json(folder / "resolved.json", plain(cfg))
+    run_id = f"demo-{folder.parent.name}-{kind}"
+    # In a new folder there is nothing to continue, and so it begins.
+    train_job.run(compose("train", overrides), folder, run_id=run_id, resume=True)
     return folder
 
 

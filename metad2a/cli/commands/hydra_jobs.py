@@ -13,7 +13,7 @@ from metad2a.cli.configuration import launch, prepare, run_dir
 from metad2a.cli.jobs import build_database as build_database_job
 from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import train as train_job
-from metad2a.errors import ConfigError, UserError, unknown_name
+from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def train(kind: str, overrides: Sequence[str]) -> None:
     """Meta-train; print a summary of all runs of a sweep."""
     if kind not in KINDS:
         raise unknown_name("model", kind, KINDS)
-    finished: list[tuple[Path, dict[str, float]]] = []
+    finished: list[tuple[Path, dict[str, float | int]]] = []
     chosen = [_experiment_of(kind, text) for text in overrides]
     try:
         launch("train", [f"model={kind}", *chosen], _job("train", finished))
@@ -79,8 +79,8 @@ def _job(name: str, finished: list[tuple[Path, Any]]) -> Callable[[DictConfig], 
 def _run(name: str, cfg: DictConfig, folder: Path, *, resume: bool) -> Any:
     """Run one job; Hydra would bury the messages of errors, so they are told here."""
     try:
-        result = JOBS[name](cfg, folder, run_id=_run_id(folder, cfg), resume=resume)
-    except UserError as error:
+        result = JOBS[name](cfg, folder, run_id=_run_id(folder), resume=resume)
+    except MetaD2AError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -90,10 +90,10 @@ def _run(name: str, cfg: DictConfig, folder: Path, *, resume: bool) -> Any:
     return result
 
 
-def _run_id(folder: Path, cfg: DictConfig) -> str:
-    """Return the id of a run from its folder: ``ID`` alone, or ``ID-NUMBER`` in a sweep."""
-    parts = folder.absolute().relative_to(Path(cfg.runs).absolute() / cfg.task_name).parts
-    return "-".join(parts)
+def _run_id(folder: Path) -> str:
+    """Return the id of a run from its folder: ``ID``, or ``ID-NUMBER`` in a sweep."""
+    path = folder.absolute()
+    return f"{path.parent.name}-{path.name}" if path.name.isdigit() else path.name
 
 
 def _experiment_of(kind: str, override: str) -> str:
@@ -104,7 +104,7 @@ def _experiment_of(kind: str, override: str) -> str:
     return override
 
 
-def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float]]]) -> None:
+def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float | int]]]) -> None:
     names = sorted({name for _, row in finished for name in row if name.startswith(("val/", "gen/"))})
     rows = [
         [str(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]

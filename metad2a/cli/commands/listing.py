@@ -4,6 +4,7 @@ from pathlib import Path
 
 from metad2a import plugins
 from metad2a.cli import output
+from metad2a.cli.configuration import options
 from metad2a.errors import unknown_name
 from metad2a.runtime import shipped
 from metad2a.tracking.read import list_runs
@@ -14,7 +15,7 @@ def run(what: str) -> None:
     kinds = {kind: lambda kind=kind: plugins.names(kind) for kind in plugins.KINDS} | {
         "checkpoints": lambda: _stems("data", "pretrained", pattern="*.safetensors"),
         "databases": lambda: sorted(path.parent.name for path in shipped("data").glob("*/manifest.json")),
-        "experiments": _experiments,
+        "experiments": lambda: options("experiment"),
         "runs": _runs,
     }
     if what != "all" and what not in kinds:
@@ -26,13 +27,6 @@ def run(what: str) -> None:
 
 def _stems(*folder: str, pattern: str) -> list[str]:
     return sorted(path.stem for path in shipped(*folder).glob(pattern))
-
-
-def _experiments() -> list[str]:
-    root = shipped("conf", "experiment")
-    files = sorted(path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml"))
-    # One experiment with a file for each model is known by its folder.
-    return sorted({str(file.parent if file.name in ("generator", "predictor") else file) for file in files})
 
 
 def _runs() -> list[str]:

@@ -1,7 +1,8 @@
 """metad2a evaluate: a search against a table of true accuracies."""
 
-import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -42,10 +43,16 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     if cfg.json:
         write_json(cfg.json, result.to_dict())
         output.wrote(cfg.json)
+    if cfg.html:
+        from metad2a.reporting.reports import evaluation_report
+
+        evaluation_report(Path(cfg.html), result, command=_command(plain(cfg)))
+        output.wrote(cfg.html)
     return result
 
 
-def read(path: Path) -> dict[str, object]:
-    """Return the content of an ``evaluation.json``."""
-    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def _command(values: dict[str, Any]) -> str:
+    """Return the command that computes the same numbers, whatever the machine."""
+    keys = ("dataset", "oracle", "oracle_column", "seeds", "candidates", "images_per_class")
+    checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
+    return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint])

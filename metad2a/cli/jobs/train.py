@@ -27,7 +27,7 @@ from metad2a.training.objectives import GeneratorObjective, Objective, Predictor
 from metad2a.training.selection import best_rows
 
 
-def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float]:
+def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float | int]:
     """Meta-train one model in ``folder``; return the scores of its best epoch."""
     values = plain(cfg)
     device = resolve_device(cfg.device)

@@ -1,0 +1,121 @@
+"""A small world for the commands: a really built database, and both models really meta-trained on it."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from metad2a.cli import main as command_line
+
+TINY_RECIPE = (
+    "recipe.epochs=1",
+    "recipe.batch_size=8",
+    "recipe.resolution=8",
+    "recipe.scale.channels=2",
+    "recipe.scale.cells=1",
+)
+TINY_DATABASE = (
+    "executor=inline",
+    "archs_per_task=3",
+    "label_source.tasks=4",
+    "label_source.classes_per_task=3",
+    "label_source.images_per_class=12",
+    *TINY_RECIPE,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def invoke(folder: Path, *arguments: object) -> Outcome:
+    """Run a command in this process as if ``folder`` were the working folder."""
+    out, err = io.StringIO(), io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["metad2a", *map(str, arguments)]),
+        mock.patch.dict(os.environ, {"METAD2A_NO_PROGRESS": "1", "COLUMNS": "200"}),
+    ):
+        try:
+            command_line.main()
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        finally:
+            # Hydra's handlers write to the streams and files of this command.
+            root.handlers[:], root.level = handlers, level
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def done(outcome: Outcome) -> Outcome:
+    """Return the outcome of a command that must have worked."""
+    assert outcome.code == 0, outcome.out + outcome.err
+    return outcome
+
+
+def train_arguments(kind: str, database: Path, *more: str) -> Sequence[str]:
+    """Return a training of a moment on a small database."""
+    return ["train", kind, f"database={database}", "debug=limit", "device=cpu", *more]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Outcome]:
+    """Return a function that runs a command in the test's own folder."""
+    return lambda *arguments: invoke(tmp_path, *arguments)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["METAD2A_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database of four glyph tasks with three really trained cells each."""
+    folder = tmp_path_factory.mktemp("database")
+    done(invoke(folder, "build-database", "out=tiny", "name=tiny", *TINY_DATABASE))
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, database: Path) -> dict[str, Path]:
+    """Return the run folders of a generator and a predictor, meta-trained for two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    runs = {}
+    for kind in ("generator", "predictor"):
+        done(invoke(folder, *train_arguments(kind, database)))
+        [runs[kind]] = [path for path in (folder / "runs/train").iterdir() if path not in runs.values()]
+    return runs
+
+
+@pytest.fixture(scope="session")
+def checkpoints(trained: dict[str, Path]) -> list[str]:
+    """Return the options that make ``search`` use the two models."""
+    return [text for path in trained.values() for text in ("--checkpoint", str(path / "checkpoints/best.safetensors"))]
+
+
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with three classes of ten 8-pixel images."""
+    import numpy as np
+
+    path = tmp_path_factory.mktemp("images") / "tiny.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8), y=np.arange(30) % 3)
+    return path

@@ -1,0 +1,221 @@
+"""metad2a search."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metad2a.spaces.nasbench201 import NASBench201
+
+Run = Callable[..., Any]
+
+
+def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
+    outcome = run("search", npz, *checkpoints, "--candidates", 12, "--top", 3, "--seed", 4, "--json", "out/found.json")
+    assert outcome.code == 0, outcome.err
+    assert "wrote out/found.json" in outcome.out
+    found = json.loads((tmp_path / "out/found.json").read_text())
+    assert list(found) == [
+        "schema_version",
+        "space",
+        "checkpoint",
+        "seed",
+        "dataset",
+        "generation",
+        "timing",
+        "candidates",
+    ]
+    assert (found["schema_version"], found["space"], found["seed"]) == (1, "nasbench201", 4)
+    assert found["dataset"] == {"name": "tiny", "classes": 3, "images_used": 30, "embedder": "pixels"}
+    assert set(found["timing"]) == {"embed_s", "generate_s", "rank_s", "total_s"}
+    made, candidates = found["generation"], found["candidates"]
+    assert made["sampled"] >= made["valid"] >= made["unique"] == len(candidates) == 12
+    assert 0 <= made["novel"] <= 12
+    assert [candidate["rank"] for candidate in candidates] == list(range(1, 13))
+    predicted = [candidate["predicted"] for candidate in candidates]
+    assert predicted == sorted(predicted, reverse=True)
+    space = NASBench201()
+    for candidate in candidates:
+        assert list(candidate) == ["rank", "arch", "predicted", "std", "params", "flops", "latency_ms"]
+        arch = space.parse(candidate["arch"])
+        assert candidate["params"] == int(space.params([arch], 3)[0])
+        assert candidate["latency_ms"] is None
+
+
+def test_top_limits_the_table_and_not_the_json(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
+    outcome = run("search", npz, *checkpoints, "--candidates", 8, "--top", 3, "--json", "found.json")
+    assert outcome.out.count("|+|") == 3 * 2
+    assert len(json.loads((tmp_path / "found.json").read_text())["candidates"]) == 8
+
+
+def test_same_seed_same_result_and_limits_are_kept(
+    run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]
+) -> None:
+    def search(name: str, *more: object) -> list[dict[str, Any]]:
+        outcome = run("search", npz, *checkpoints, "--candidates", 10, *more, "--json", name)
+        assert outcome.code == 0, outcome.err
+        return list(json.loads((tmp_path / name).read_text())["candidates"])
+
+    assert search("a.json") == search("b.json")
+    limited = search("c.json", "--max-params", 400_000, "--max-flops", 6e7, "--max-latency-ms", 1e6)
+    assert all(c["params"] <= 400_000 and c["flops"] <= 6e7 and c["latency_ms"] > 0 for c in limited)
+
+
+def test_the_report_needs_no_network_and_names_its_command(
+    run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]
+) -> None:
+    assert run("search", npz, *checkpoints, "--candidates", 8, "--html", "report.html").code == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "<svg" in page
+    assert "metad2a search" in page
+    assert not any(sign in page for sign in ('src="http', 'href="http', "@import", "url(", "<script"))
+
+
+def images_in(folder: Path, *classes: str) -> Path:
+    """Write two small images a class."""
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = np.full((8, 8, 3), 40 * number, np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def missing_folder(folder: Path) -> Path:
+    return folder / "nowhere"
+
+
+def empty_class(folder: Path) -> Path:
+    (images_in(folder, "cat", "dog") / "owl").mkdir()
+    return folder
+
+
+def one_class(folder: Path) -> Path:
+    return images_in(folder, "cat")
+
+
+def no_image(folder: Path) -> Path:
+    (images_in(folder, "cat", "dog") / "dog" / "notes.txt").write_text("meow")
+    return folder
+
+
+def damaged_image(folder: Path) -> Path:
+    (images_in(folder, "cat", "dog") / "dog" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return folder
+
+
+def saved(folder: Path, **arrays: Any) -> Path:
+    folder.mkdir()
+    np.savez(folder / "images.npz", **arrays)
+    return folder / "images.npz"
+
+
+def npz_without_y(folder: Path) -> Path:
+    return saved(folder, x=np.zeros((4, 8, 8), np.uint8))
+
+
+def npz_without_x(folder: Path) -> Path:
+    return saved(folder, y=np.arange(4))
+
+
+def npz_with_objects(folder: Path) -> Path:
+    return saved(folder, x=np.array([{"a": 1}, None], dtype=object), y=np.arange(2))
+
+
+def text_file(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "images.txt").write_text("none")
+    return folder / "images.txt"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (missing_folder, ["nowhere", "do not exist", "sub-folder"]),
+        (empty_class, ["'owl'", "no image", "Remove the folder or add images"]),
+        (one_class, ["only one class ('cat')", "two sub-folders"]),
+        (no_image, ["notes.txt", "no image", "Remove the file"]),
+        (damaged_image, ["torn.png", "emove the file"]),
+        (npz_without_y, ["images.npz", "y"]),
+        (npz_without_x, ["images.npz", "x"]),
+        (npz_with_objects, ["images.npz", "object"]),
+        (text_file, ["images.txt", "no supported kind", "npz"]),
+    ],
+)
+def test_images_that_cannot_be_used(
+    run: Run, tmp_path: Path, checkpoints: list[str], make: Callable[[Path], Path], words: list[str]
+) -> None:
+    images = make(tmp_path / "images")
+    refused(run("search", images, *checkpoints, "--candidates", 4, "--json", "found.json"), *words)
+    assert not (tmp_path / "found.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--candidates", "-3"], ["--candidates -3", "at least 1"]),
+        (["--candidates", "0"], ["--candidates 0", "at least 1"]),
+        (["--top", "0"], ["--top 0", "at least 1"]),
+        (["--images-per-class", "0"], ["--images-per-class 0", "at least 1"]),
+        (["--space", "nasbench202"], ["unknown space 'nasbench202'", "Did you mean 'nasbench201'?"]),
+        (["--device", "gpu"], ["unknown device 'gpu'", "auto, cpu, cuda, mps"]),
+        (["--max-params", "10"], ["no architecture", "max_params=10", "smallest", "Raise the limit"]),
+        (["--max-params", "-1"], ["max_params=-1", "not a positive number"]),
+        (["--max-flops", "nan"], ["max_flops=nan", "not a positive number"]),
+        (["--max-latency-ms", "1e-9"], ["max_latency_ms=1e-09", "fastest", "Raise the limit"]),
+        (["--json", "."], ["cannot write", "folder"]),
+        (["--html", "file/report.html"], ["cannot write", "file/report.html"]),
+    ],
+)
+def test_options_that_cannot_be_used(
+    run: Run, tmp_path: Path, npz: Path, checkpoints: list[str], arguments: list[str], words: list[str]
+) -> None:
+    (tmp_path / "file").write_text("a file where a folder is needed")
+    refused(run("search", npz, *checkpoints, "--candidates", 4, *arguments), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_one_number_too_few_is_wrong_usage(run: Run, npz: Path) -> None:
+    assert run("search", npz, "--candidates", "many").code == 2
+    assert run("search", npz, "--nonsense").code == 2
+    assert run("search").code == 2
+    assert run("serach", npz).code == 2
+
+
+def test_checkpoints_that_cannot_be_used(
+    run: Run, tmp_path: Path, npz: Path, trained: dict[str, Path], make_checkpoint: Callable[..., Any]
+) -> None:
+    ours = trained["predictor"] / "checkpoints/best.safetensors"
+
+    def search(*files: object) -> Any:
+        return run("search", npz, *(text for file in files for text in ("--checkpoint", file)))
+
+    refused(search("nasbench2001"), "unknown checkpoint 'nasbench2001'", "Known:")
+    refused(search("away.safetensors"), "no checkpoint", "away.safetensors")
+    refused(search(ours), "predictor only", "generator's file too")
+    refused(search(ours, ours), "predictor and predictor", "one generator and one predictor")
+
+    (tmp_path / "broken.safetensors").write_bytes(ours.read_bytes()[:100])
+    refused(search("broken.safetensors"), "broken.safetensors", "damaged")
+    make_checkpoint(feature_dim=192).save(tmp_path / "old.safetensors")
+    refused(search("old.safetensors"), "trained on features of the embedder 'pixels'", "test features")
+    make_checkpoint(space="elsewhere").save(tmp_path / "space.safetensors")
+    refused(search("space.safetensors"), "elsewhere", "nasbench201")
+    shutil.copy(npz, tmp_path / "evil.pt")
+    refused(search("evil.pt"), "evil.pt", ".safetensors")
+
+
+def refused(outcome: Any, *words: str) -> None:
+    """Check that one message, without a traceback, holds ``words``."""
+    assert outcome.code == 1, outcome.out + outcome.err
+    assert "Traceback" not in outcome.out + outcome.err
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]

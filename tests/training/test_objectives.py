@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
+from metad2a.runtime import torch_rng
+from metad2a.spaces.nasbench201 import NASBench201
+from metad2a.training.meta_data import MetaData
+from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective, PredictorObjective
+
+MakeData = Callable[..., MetaData]
+SIZE: dict[str, int] = {"feature_dim": 6, "num_types": 7, "num_nodes": 8, "hidden": 16, "latent": 8}
+
+
+def objective(kind: str, data: MetaData, **settings: Any) -> Any:
+    common: dict[str, Any] = {
+        "data": data,
+        "train_rows": data.train_rows,
+        "valid_rows": data.valid_rows,
+        "batch_size": 16,
+        "images_per_class": 4,
+        "seed": 1,
+    }
+    if kind == "predictor":
+        return PredictorObjective(**common | settings)
+    return GeneratorObjective(**common | {"latent": 8, "space": NASBench201()} | settings)
+
+
+def model(kind: str) -> Generator | Predictor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if kind == "predictor":
+            return Predictor(**SIZE)
+        return Generator(**SIZE, topology=NASBench201().topology.nonzero().tolist())
+
+
+def learn(objective: Objective, net: nn.Module, *, epochs: int, rate: float) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for epoch in range(epochs):
+        net.train()
+        for batch in objective.batches(epoch):
+            optimizer.zero_grad()
+            objective.loss(net, batch)["loss"].backward()
+            optimizer.step()
+        schedule.step()
+    net.eval()
+
+
+def tensors(batch: MetaBatch) -> list[Tensor]:
+    noise = [] if batch.noise is None else [batch.noise]
+    return [batch.sets.features, batch.sets.mask, batch.archs.types, batch.archs.edges, batch.accuracy, *noise]
+
+
+def equal(a: list[MetaBatch], b: list[MetaBatch]) -> bool:
+    pairs = [pair for one, other in zip(a, b, strict=True) for pair in zip(tensors(one), tensors(other), strict=True)]
+    return all(one.shape == other.shape and torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.fixture
+def data(make_data: MakeData) -> MetaData:
+    return make_data(tasks=12, per_task=6, difficulty=1.0)
+
+
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_batches_are_a_function_of_seed_and_epoch(kind: str, data: MetaData) -> None:
+    one, other = objective(kind, data), objective(kind, data, seed=2)
+    first = list(one.batches(3))
+    half_used = one.batches(3)
+    next(half_used)
+    list(one.batches(0))
+    one.validate(model(kind))
+    torch.rand(5)
+    assert equal(list(one.batches(3)), first)
+    assert equal(list(objective(kind, data).batches(3)), first)
+    assert not equal(list(one.batches(4)), first)
+    assert not equal(list(other.batches(3)), first)
+    assert equal(list(one.validation_batches()), list(one.validation_batches()))
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_an_epoch_is_every_training_record_once(kind: str, data: MetaData) -> None:
+    one = objective(kind, data, batch_size=16)
+    batches = list(one.batches(0))
+    assert len(batches) == one.batches_per_epoch == 4  # 54 records
+    assert [len(batch.accuracy) for batch in batches] == [16, 16, 16, 6]
+    seen = torch.cat([batch.accuracy for batch in batches]).sort().values
+    assert torch.equal(seen, data.accuracy[data.train_rows].sort().values)
+    valid = torch.cat([batch.accuracy for batch in one.validation_batches()])
+    assert torch.equal(valid, data.accuracy[data.valid_rows])
+
+
+def test_a_batch_belongs_together(data: MetaData) -> None:
+    one = objective("predictor", data)
+    centres = torch.stack([images.mean(0) for images in data.features.features.split(6)])
+    for batch in one.batches(0):
+        # The images drawn lie around the classes of the task whose record this is.
+        drawn = batch.sets.features.mean(2)
+        classes = torch.cdist(drawn, centres.expand(len(drawn), -1, -1)).argmin(-1)
+        for row, accuracy in enumerate(batch.accuracy):
+            record = int((data.accuracy == accuracy).nonzero()[0])
+            assert classes[row].tolist() == data.tasks[data.task_of[record]].tolist()
+            assert torch.equal(batch.archs.types[row], data.archs.types[data.arch_of[record]])
+
+
+# --- losses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_the_loss_is_a_mean_or_a_sum(kind: str, data: MetaData) -> None:
+    net = model(kind)
+    batch = next(objective(kind, data).batches(0))
+    mean = objective(kind, data).loss(net, batch)["loss"]
+    total = objective(kind, data, reduction="sum").loss(net, batch)["loss"]
+    torch.testing.assert_close(total, 16 * mean)
+
+
+def test_the_predictors_loss_is_the_squared_error_of_the_standardised_accuracy(data: MetaData) -> None:
+    net = model("predictor")
+    batch = next(objective("predictor", data).batches(0))
+    accuracy = data.accuracy[data.train_rows]
+    wanted = (batch.accuracy - accuracy.mean()) / accuracy.std()
+    for scale in (1.0, 0.01):
+        loss = objective("predictor", data, target_scale=scale).loss(net, batch)["loss"]
+        torch.testing.assert_close(loss, (net(batch.sets, batch.archs) - scale * wanted).square().mean())
+
+
+def test_the_target_turns_scores_into_percent(data: MetaData) -> None:
+    class Knows(Predictor):
+        """Gives the standardised accuracy of each record of validation, times the scale."""
+
+        scale = 1.0
+
+        def forward(self, sets: Any, archs: Any) -> Tensor:
+            mean, std = data.target()
+            return self.scale * (data.accuracy[data.valid_rows] - mean) / std
+
+    net = Knows(**SIZE)
+    for scale in (1.0, 0.01):
+        net.scale = scale
+        scores = objective("predictor", data, target_scale=scale).validate(net)
+        assert scores["val/mae"] < 1e-4
+        assert scores["val/spearman"] == scores["val/kendall_tau"] == pytest.approx(1)
+        assert scores["val/spearman_within_tasks"] == pytest.approx(1)
+
+
+def test_the_generators_loss_has_parts(data: MetaData) -> None:
+    net = model("generator")
+    batch = next(objective("generator", data).batches(0))
+    losses = objective("generator", data, beta=0.5).loss(net, batch)
+    assert set(losses) == {"loss", "recon", "kl"}
+    torch.testing.assert_close(losses["loss"], losses["recon"] + 0.5 * losses["kl"])
+    quiet = objective("generator", data, beta=0.5, eps_scale=0.0).loss(net, batch)
+    torch.testing.assert_close(quiet["recon"], net(batch.sets, batch.archs).recon / 16)
+    assert not torch.equal(quiet["recon"], losses["recon"]), "the latent noise has no effect"
+
+
+# --- learning -----------------------------------------------------------------------------------------------
+
+
+def test_the_predictor_learns_what_makes_an_architecture_good(make_data: MakeData) -> None:
+    data = make_data(tasks=24, per_task=20, difficulty=1.0)
+    one, net = objective("predictor", data, batch_size=32), model("predictor")
+    before = one.validate(net.eval())
+    learn(one, net, epochs=25, rate=0.01)
+    after = one.validate(net)
+    assert abs(before["val/spearman"]) < 0.6
+    assert after["val/spearman"] > 0.9
+    assert after["val/spearman_within_tasks"] > 0.9
+    assert after["val/spearman_advantage"] > 0.9
+    assert after["val/mae"] < 0.4 * float(np.std(data.accuracy.numpy()))
+    assert one.validate(net) == after, "validation must not depend on what happened before"
+
+
+def test_validation_of_single_records_has_no_score_within_tasks(make_data: MakeData) -> None:
+    scores = objective("predictor", make_data(tasks=20, per_task=1)).validate(model("predictor"))
+    assert "val/spearman_within_tasks" not in scores
+    assert {"val/spearman", "val/kendall_tau", "val/pearson", "val/mae"} <= set(scores)
+
+
+def test_the_generator_learns_which_architecture_suits_a_data_set(make_data: MakeData) -> None:
+    # Each task has one good architecture of its own; validated on the training tasks, to see that it can learn.
+    data = make_data(tasks=4, per_task=1, archs=4, valid=0.0)
+    rows = data.train_rows
+    one = objective(
+        "generator", data, train_rows=rows.repeat(8), valid_rows=rows, batch_size=16, beta=0.0, samples=64
+    )
+    net = model("generator")
+    before = one.validate(net.eval())
+    learn(one, net, epochs=60, rate=0.02)
+    after = one.validate(net)
+    assert before["val/recon_nll"] > 8
+    assert after["val/recon_nll"] < 0.5
+    assert after["gen/validity"] == 100
+    assert after["gen/novelty"] < 75 < before["gen/novelty"] + 1
+    sets = next(one.validation_batches()).sets
+    made = net.sample(net.encode(sets)[0], rules=one.space, stochastic=False)
+    assert one.space.decode(made) == one.space.decode(data.archs[data.arch_of[rows]])
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_samples_are_valid_where_the_space_decides(data: MetaData, constrained: bool) -> None:
+    scores = objective("generator", data, constrained=constrained, samples=200).validate(model("generator"))
+    assert set(scores) == {"val/recon_nll", "val/kl", "gen/validity", "gen/uniqueness", "gen/novelty"}
+    assert (scores["gen/validity"] == 100) is constrained
+    assert 0 <= scores["gen/uniqueness"] <= 100
+    assert 0 <= scores["gen/novelty"] <= 100
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_validation_of_a_wrapped_model(kind: str, data: MetaData) -> None:
+    net = model(kind).eval()
+    wrapped = Fabric(accelerator="cpu", devices=1).setup(net)
+    one = objective(kind, data, **({"samples": 32} if kind == "generator" else {}))
+    assert one.validate(wrapped) == one.validate(net)
+
+
+def test_noise_is_standard_normal(data: MetaData) -> None:
+    noise = objective("generator", data).noise(4000, torch_rng(0))
+    assert noise.shape == (4000, 8)
+    assert abs(float(noise.mean())) < 0.05
+    assert abs(float(noise.std()) - 1) < 0.05
+    assert objective("predictor", data).noise(4, torch_rng(0)) is None
