@@ -4,8 +4,9 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metad2a.cli import schemas
 from metad2a.errors import ConfigError, unknown_name
-from metad2a.runtime import new_run_id, shipped
+from metad2a.runtime import check_writable, new_run_id, shipped
 
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
 PLAIN_TEXT = ("dataset", "oracle", "oracle_column", "json", "html", "database", "out", "runs", "note", "name")
@@ -43,7 +44,8 @@ def launch(config_name: str, overrides: Sequence[str], job: Callable[[DictConfig
     arguments = [quote(text) for text in overrides]
     given = get_args_parser().parse_intermixed_args(arguments)
     if given.config_dir is None:  # else only Hydra itself knows every option
-        compose(config_name, given.overrides, first_of_sweep=True)
+        cfg = compose(config_name, given.overrides, first_of_sweep=True)
+        check_writable(Path(cfg.runs) / cfg.task_name)
     # Hydra reads `-m seed=0,1` only where nothing but flags follows the overrides.
     flags = [text for text in arguments if text not in given.overrides]
     with _as_program([f"metad2a-{config_name}", *given.overrides, *flags]):
@@ -96,10 +98,50 @@ def instantiate_node(node: Any, name: str) -> Any:
         return None
     _check_targets(OmegaConf.to_container(node), name)
     try:
-        return instantiate(node, _convert_="all")
+        made = instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__ or error  # Hydra hides the error of the thing itself
         raise ConfigError(f"{name}: {type(cause).__name__}: {cause}") from cause
+    return _telling(made, name) if isinstance(made, partial) else made
+
+
+def _telling(make: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return ``make``, which says where in the configuration the values are that it refuses."""
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return make(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name} cannot be made from its values in the configuration: {error}.") from error
+
+    return made
+
+
+def check_at_least(cfg: DictConfig, smallest: Mapping[str, int]) -> None:
+    """Refuse numbers that are too small; a key that is absent or null is not checked.
+
+    Args:
+        cfg: the configuration.
+        smallest: the least good value by dotted key.
+
+    Raises:
+        ConfigError: it names the key.
+    """
+    for key, least in smallest.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value < least:
+            raise ConfigError(f"{key}={value}: give a number of at least {least}.")
+
+
+def check_choice(cfg: DictConfig, key: str, choices: Sequence[str]) -> None:
+    """Refuse a text that is none of ``choices``.
+
+    Raises:
+        ConfigError: it names the key and the choices.
+    """
+    value = OmegaConf.select(cfg, key)
+    if value not in choices:
+        raise ConfigError(f"{key}={value}: choose one of {', '.join(choices)}.")
 
 
 def plain(cfg: Any) -> Any:

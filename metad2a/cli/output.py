@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from metad2a.evaluation.protocol import BUDGETS, Evaluation
 from metad2a.search.result import SearchResult
@@ -31,7 +31,8 @@ def print_search(result: SearchResult, top: int) -> None:
         f"of {made['sampled']} sampled, {made['valid']} valid"
     )
     measured = result.best.latency_ms is not None
-    table = Table("rank", "architecture", "predicted %", "params", "MFLOPs", *(["ms"] if measured else []))
+    arch = Column("architecture", overflow="fold")  # an architecture cut short would be of no use
+    table = Table("rank", arch, "predicted %", "params", "MFLOPs", *(["ms"] if measured else []))
     for candidate in result.candidates[:top]:
         table.add_row(
             str(candidate.rank),
@@ -71,7 +72,7 @@ def _cells(mean: Mapping[str, Any], spread: Mapping[str, Any]) -> list[str]:
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table."""
-    table = Table(*columns, title=escape(title))
+    table = Table(*(Column(escape(name), overflow="fold") for name in columns), title=escape(title))
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,10 +20,10 @@ VALIDATION_ROWS = 400
 SOURCE = "imagenet32"
 RECIPE = "official"
 
-_ENTRIES, _SPLIT = "meta_train_tasks_predictor.pt", "meta_train_tasks_predictor_idx.pt"
+_ENTRIES, _ORDER = "meta_train_tasks_predictor.pt", "meta_train_tasks_predictor_idx.pt"
 _TASK_LIST, _TASK_JSON = "meta_train_task_lst.pt", "task_classes.json"
 _CSV, _WNIDS = "records.csv", "imagenet32_label_to_wnid.json"
-_FILES = {"pt": (_ENTRIES, _SPLIT, _TASK_LIST, _WNIDS), "csv": (_CSV, _SPLIT, _TASK_JSON, _WNIDS)}
+_FILES = {"pt": (_ENTRIES, _ORDER, _TASK_LIST, _WNIDS), "csv": (_CSV, _ORDER, _TASK_JSON, _WNIDS)}
 _RECIPE_TEXT = {
     "name": RECIPE,
     "known": "The files do not say how the networks were trained, on how many images, or from which seeds.",
@@ -36,6 +36,9 @@ _NOTES = {
     "left_out": "The normalised parameters, FLOPs and latencies of the files are not imported.",
 }
 _LICENCE = "ImageNet (ImageNet32): its terms of access, research only. The files themselves state no licence."
+
+
+_Split = Literal["train", "valid"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def import_official(folder: str | Path, out_folder: str | Path, *, source: str =
     entries = _read_pt(folder / _ENTRIES) if source == "pt" else _read_csv(folder / _CSV)
     classes = read_restricted(folder / _TASK_LIST) if source == "pt" else _read_json(folder / _TASK_JSON)
     tasks = _tasks(folder, classes, entries.task)
-    splits = _splits(folder / _SPLIT, len(entries.accuracy))
+    splits = _splits(folder / _ORDER, len(entries.accuracy))
     return publish(
         out_folder,
         name=RECIPE,
@@ -83,7 +86,7 @@ def import_official(folder: str | Path, out_folder: str | Path, *, source: str =
     )
 
 
-def _records(entries: _Entries, tasks: dict[int, Task], splits: Sequence[str]) -> list[Record]:
+def _records(entries: _Entries, tasks: dict[int, Task], splits: Sequence[_Split]) -> list[Record]:
     space = NASBench201()
     canonical = {text: space.canonical(space.parse(text)) for text in set(entries.arch)}
     seen: Counter[tuple[int, str]] = Counter()
@@ -102,7 +105,7 @@ def _records(entries: _Entries, tasks: dict[int, Task], splits: Sequence[str]) -
                 seed=None,
                 status="ok",
                 accuracy=accuracy,
-                split="valid" if split == "valid" else "train",
+                split=split,
             )
         )
         seen[number, arch] += 1
@@ -180,10 +183,9 @@ def _tasks(folder: Path, classes: Any, used: Sequence[int]) -> dict[int, Task]:
         ) from error
 
 
-def _splits(path: Path, count: int) -> list[str]:
-    order = np.asarray(read_restricted(path))
-    if sorted(order.tolist()) != list(range(count)):
+def _splits(path: Path, count: int) -> list[_Split]:
+    order = np.asarray(read_restricted(path)).tolist()
+    if not isinstance(order, list) or sorted(order) != list(range(count)):
         raise DatabaseError(f"{path} is no order of the {count} entries.")
-    splits = np.full(count, "train")
-    splits[order[:VALIDATION_ROWS]] = "valid"
-    return [str(split) for split in splits]
+    valid = set(order[:VALIDATION_ROWS])
+    return ["valid" if row in valid else "train" for row in range(count)]

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -102,23 +103,29 @@ class Store:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    def announce(self, jobs: Iterable[Job]) -> None:
+    def announce(self, jobs: Sequence[Job]) -> None:
         """Write down the tasks and recipes of ``jobs``, in their order, before their records come.
 
         Raises:
-            DatabaseError: they are of another search space than what is stored.
+            DatabaseError: they are of several search spaces, or of another one than what is stored.
         """
+        spaces = sorted({job.space for job in jobs} | ({self.space} if self.space else set()))
+        if len(spaces) > 1:
+            raise DatabaseError(
+                f"{self.path} can hold architectures of one space only, not of {' and '.join(spaces)}. "
+                "Build another file."
+            )
+        tasks = dict.fromkeys(job.task for job in jobs)
+        recipes = dict.fromkeys(job.recipe for job in jobs)
         with self._db:
-            for job in jobs:
-                self._check_space(job.space)
-                self._db.execute(
-                    "INSERT OR IGNORE INTO tasks (task, content) VALUES (?, ?)",
-                    (job.task.id, json.dumps(vars(job.task), ensure_ascii=False)),
-                )
-                self._db.execute(
-                    "INSERT OR IGNORE INTO recipes VALUES (?, ?)",
-                    (job.recipe.fingerprint, json.dumps(job.recipe.to_dict())),
-                )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO tasks (task, content) VALUES (?, ?)",
+                [(task.id, json.dumps(asdict(task), ensure_ascii=False)) for task in tasks],
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO recipes VALUES (?, ?)",
+                [(recipe.fingerprint, json.dumps(recipe.to_dict())) for recipe in recipes],
+            )
 
     def put(self, record: Record) -> None:
         """Write one record; it replaces an earlier one of the same key."""
@@ -128,13 +135,6 @@ class Store:
             self._db.execute(
                 f"INSERT OR REPLACE INTO records ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
                 [row[name] for name in _COLUMNS],
-            )
-
-    def _check_space(self, space: str) -> None:
-        stored = self.space
-        if stored is not None and stored != space:
-            raise DatabaseError(
-                f"{self.path} holds architectures of space '{stored}', not '{space}'. Build another file."
             )
 
     # --- reading ------------------------------------------------------------------------------------------
@@ -186,14 +186,14 @@ class Store:
         space, rows = self.space, self.rows()
         if space is None:
             raise DatabaseError(f"{self.path} has no record yet; build some before publishing.")
-        used = {row["task"] for row in rows}
+        tasks, recipes = ({row[column] for row in rows} for column in ("task", "recipe"))
         return published.publish(
             folder,
             name=name,
             space=space,
-            tasks=[task for task in self.tasks() if task.id in used],
+            tasks=[task for task in self.tasks() if task.id in tasks],
             rows=rows,
-            recipes=self.recipes(),
+            recipes={key: recipe for key, recipe in self.recipes().items() if key in recipes},
             sources=sources,
             command=command,
             notes=notes,

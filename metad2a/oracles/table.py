@@ -1,7 +1,6 @@
 """A table of true accuracies, read from a CSV file."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,12 @@ class TableOracle:
     """Accuracies of listed architectures.
 
     Args:
-        accuracy: percent, by the space's text of the architecture.
+        accuracy: percent.
         space: of the architectures.
         name: for reports.
     """
 
-    def __init__(self, accuracy: dict[str, float], space: SearchSpace, *, name: str) -> None:
+    def __init__(self, accuracy: dict[Architecture, float], space: SearchSpace, *, name: str) -> None:
         self.name = name
         self._accuracy = accuracy
         self._space = space
@@ -43,14 +42,14 @@ class TableOracle:
         if column not in table:
             numeric = table.select_dtypes("number").columns
             raise unknown_name(f"column of the oracle {path.name}", column, numeric)
-        texts = _arch_texts(path, table["arch"], space)
+        archs = _distinct_archs(path, table["arch"], space)
         values = _percentages(path, table[column])
-        return cls(dict(zip(texts, values.tolist(), strict=True)), space, name=f"{path.name}:{column}")
+        return cls(dict(zip(archs, values.tolist(), strict=True)), space, name=f"{path.name}:{column}")
 
-    @cached_property
+    @property
     def archs(self) -> list[Architecture]:
         """All listed architectures."""
-        return [self._space.parse(text) for text in self._accuracy]
+        return list(self._accuracy)
 
     @property
     def best(self) -> float:
@@ -63,11 +62,13 @@ class TableOracle:
         Raises:
             DataError: an architecture is not listed.
         """
-        texts = [self._space.format(arch) for arch in archs]
-        missing = next((text for text in texts if text not in self._accuracy), None)
+        missing = next((arch for arch in archs if arch not in self._accuracy), None)
         if missing is not None:
-            raise DataError(f"the oracle {self.name} does not list '{missing}'. Use a table of the whole space.")
-        return np.array([self._accuracy[text] for text in texts])
+            raise DataError(
+                f"the oracle {self.name} does not list '{self._space.format(missing)}'. "
+                "Use a table of the whole space."
+            )
+        return np.array([self._accuracy[arch] for arch in archs], dtype=np.float64)
 
 
 def _read(path: Path) -> "pd.DataFrame":
@@ -84,20 +85,19 @@ def _read(path: Path) -> "pd.DataFrame":
     return table
 
 
-def _arch_texts(path: Path, texts: Iterable[object], space: SearchSpace) -> list[str]:
-    """Return the space's own texts of the architectures, each listed once."""
-    row_of: dict[str, int] = {}
+def _distinct_archs(path: Path, texts: Iterable[object], space: SearchSpace) -> list[Architecture]:
+    row_of: dict[Architecture, int] = {}
     for row, text in enumerate(texts, start=1):
         try:
-            own = space.format(space.parse(str(text)))
+            arch = space.parse(str(text))
         except ArchitectureError as error:
             raise DataError(f"the oracle {path}, data row {row}: {error}") from error
-        if own in row_of:
+        if arch in row_of:
             raise DataError(
-                f"the oracle {path} lists '{own}' more than once, in data rows {row_of[own]} and {row}. "
+                f"the oracle {path} lists '{text}' more than once, in data rows {row_of[arch]} and {row}. "
                 "Remove one of them."
             )
-        row_of[own] = row
+        row_of[arch] = row
     return list(row_of)
 
 

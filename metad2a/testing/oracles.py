@@ -53,9 +53,7 @@ class OracleContract:
         assert oracle.evaluate([]).shape == (0,)
 
     @pytest.mark.parametrize("seed", [0, 7])
-    def test_the_same_seed_gives_the_same(
-        self, oracle: Oracle, archs: Sequence[Architecture], seed: int
-    ) -> None:
+    def test_the_same_seed_gives_the_same(self, oracle: Oracle, archs: Sequence[Architecture], seed: int) -> None:
         before = global_randomness()
         first = oracle.evaluate(archs, seed=seed)
         assert global_randomness() == before, "it draws from a global random stream"

@@ -5,29 +5,27 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from metad2a.cli import main as command_line
 
-TINY_RECIPE = (
-    "recipe.epochs=1",
-    "recipe.batch_size=8",
-    "recipe.resolution=8",
-    "recipe.scale.channels=2",
-    "recipe.scale.cells=1",
-)
 TINY_DATABASE = (
     "executor=inline",
     "archs_per_task=3",
     "label_source.tasks=4",
     "label_source.classes_per_task=3",
     "label_source.images_per_class=12",
-    *TINY_RECIPE,
+    "recipe.epochs=1",
+    "recipe.batch_size=8",
+    "recipe.resolution=8",
+    "recipe.scale.channels=2",
+    "recipe.scale.cells=1",
 )
 
 
@@ -39,8 +37,23 @@ class Outcome:
     out: str
     err: str
 
+    def done(self) -> "Outcome":
+        """Check that it worked."""
+        assert self.code == 0, self.out + self.err
+        return self
 
-def invoke(folder: Path, *arguments: object) -> Outcome:
+    def refused(self, *words: str) -> None:
+        """Check that it ended with one message, without a traceback, that holds ``words``."""
+        assert self.code == 1, self.out + self.err
+        assert "Traceback" not in self.out + self.err
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        for word in words:
+            assert word in lines[0]
+
+
+def invoke_in(folder: Path, *arguments: object) -> Outcome:
     """Run a command in this process as if ``folder`` were the working folder."""
     out, err = io.StringIO(), io.StringIO()
     root = logging.getLogger()
@@ -58,38 +71,35 @@ def invoke(folder: Path, *arguments: object) -> Outcome:
         except SystemExit as exit_:
             code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
         finally:
-            # Hydra's handlers write to the streams and files of this command.
+            # Hydra's handlers write to the streams and files of this one command.
             root.handlers[:], root.level = handlers, level
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
-def done(outcome: Outcome) -> Outcome:
-    """Return the outcome of a command that must have worked."""
-    assert outcome.code == 0, outcome.out + outcome.err
-    return outcome
-
-
-def train_arguments(kind: str, database: Path, *more: str) -> Sequence[str]:
-    """Return a training of a moment on a small database."""
-    return ["train", kind, f"database={database}", "debug=limit", "device=cpu", *more]
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Outcome]:
+    """Return a function that runs a command in a folder."""
+    return invoke_in
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Outcome]:
     """Return a function that runs a command in the test's own folder."""
-    return lambda *arguments: invoke(tmp_path, *arguments)
+    return lambda *arguments: invoke_in(tmp_path, *arguments)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ["METAD2A_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METAD2A_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database of four glyph tasks with three really trained cells each."""
     folder = tmp_path_factory.mktemp("database")
-    done(invoke(folder, "build-database", "out=tiny", "name=tiny", *TINY_DATABASE))
+    invoke_in(folder, "build-database", "out=tiny", "name=tiny", *TINY_DATABASE).done()
     return folder / "tiny"
 
 
@@ -97,24 +107,23 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, database: Path) -> dict[str, Path]:
     """Return the run folders of a generator and a predictor, meta-trained for two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    runs = {}
+    runs: dict[str, Path] = {}
     for kind in ("generator", "predictor"):
-        done(invoke(folder, *train_arguments(kind, database)))
-        [runs[kind]] = [path for path in (folder / "runs/train").iterdir() if path not in runs.values()]
+        invoke_in(folder, "train", kind, f"database={database}", "debug=limit").done()
+        [runs[kind]] = set((folder / "runs/train").iterdir()) - set(runs.values())
     return runs
 
 
 @pytest.fixture(scope="session")
 def checkpoints(trained: dict[str, Path]) -> list[str]:
     """Return the options that make ``search`` use the two models."""
-    return [text for path in trained.values() for text in ("--checkpoint", str(path / "checkpoints/best.safetensors"))]
+    files = [str(folder / "checkpoints/best.safetensors") for folder in trained.values()]
+    return [text for file in files for text in ("--checkpoint", file)]
 
 
 @pytest.fixture(scope="session")
 def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file with three classes of ten 8-pixel images."""
-    import numpy as np
-
     path = tmp_path_factory.mktemp("images") / "tiny.npz"
     rng = np.random.default_rng(0)
     np.savez(path, x=rng.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8), y=np.arange(30) % 3)

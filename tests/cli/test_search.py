@@ -1,6 +1,7 @@
 """metad2a search."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ Run = Callable[..., Any]
 
 
 def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
-    outcome = run("search", npz, *checkpoints, "--candidates", 12, "--top", 3, "--seed", 4, "--json", "out/found.json")
+    outcome = run(
+        "search", npz, *checkpoints, "--candidates", 12, "--top", 3, "--seed", 4, "--json", "out/found.json"
+    )
     assert outcome.code == 0, outcome.err
     assert "wrote out/found.json" in outcome.out
     found = json.loads((tmp_path / "out/found.json").read_text())
@@ -73,7 +76,7 @@ def test_the_report_needs_no_network_and_names_its_command(
     page = (tmp_path / "report.html").read_text()
     assert "<svg" in page
     assert "metad2a search" in page
-    assert not any(sign in page for sign in ('src="http', 'href="http', "@import", "url(", "<script"))
+    assert not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import|<script', page)
 
 
 def images_in(folder: Path, *classes: str) -> Path:
@@ -151,7 +154,7 @@ def test_images_that_cannot_be_used(
     run: Run, tmp_path: Path, checkpoints: list[str], make: Callable[[Path], Path], words: list[str]
 ) -> None:
     images = make(tmp_path / "images")
-    refused(run("search", images, *checkpoints, "--candidates", 4, "--json", "found.json"), *words)
+    run("search", images, *checkpoints, "--candidates", 4, "--json", "found.json").refused(*words)
     assert not (tmp_path / "found.json").exists()
 
 
@@ -176,11 +179,11 @@ def test_options_that_cannot_be_used(
     run: Run, tmp_path: Path, npz: Path, checkpoints: list[str], arguments: list[str], words: list[str]
 ) -> None:
     (tmp_path / "file").write_text("a file where a folder is needed")
-    refused(run("search", npz, *checkpoints, "--candidates", 4, *arguments), *words)
+    run("search", npz, *checkpoints, "--candidates", 4, *arguments).refused(*words)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_one_number_too_few_is_wrong_usage(run: Run, npz: Path) -> None:
+def test_wrong_usage(run: Run, npz: Path) -> None:
     assert run("search", npz, "--candidates", "many").code == 2
     assert run("search", npz, "--nonsense").code == 2
     assert run("search").code == 2
@@ -195,27 +198,16 @@ def test_checkpoints_that_cannot_be_used(
     def search(*files: object) -> Any:
         return run("search", npz, *(text for file in files for text in ("--checkpoint", file)))
 
-    refused(search("nasbench2001"), "unknown checkpoint 'nasbench2001'", "Known:")
-    refused(search("away.safetensors"), "no checkpoint", "away.safetensors")
-    refused(search(ours), "predictor only", "generator's file too")
-    refused(search(ours, ours), "predictor and predictor", "one generator and one predictor")
+    search("nasbench2001").refused("unknown checkpoint 'nasbench2001'", "Known:")
+    search("away.safetensors").refused("no checkpoint", "away.safetensors")
+    search(ours).refused("predictor only", "generator's file too")
+    search(ours, ours).refused("predictor and predictor", "one generator and one predictor")
 
     (tmp_path / "broken.safetensors").write_bytes(ours.read_bytes()[:100])
-    refused(search("broken.safetensors"), "broken.safetensors", "damaged")
+    search("broken.safetensors").refused("broken.safetensors", "damaged")
     make_checkpoint(feature_dim=192).save(tmp_path / "old.safetensors")
-    refused(search("old.safetensors"), "trained on features of the embedder 'pixels'", "test features")
+    search("old.safetensors").refused("trained on features of the embedder 'pixels'", "test features")
     make_checkpoint(space="elsewhere").save(tmp_path / "space.safetensors")
-    refused(search("space.safetensors"), "elsewhere", "nasbench201")
+    search("space.safetensors").refused("elsewhere", "nasbench201")
     shutil.copy(npz, tmp_path / "evil.pt")
-    refused(search("evil.pt"), "evil.pt", ".safetensors")
-
-
-def refused(outcome: Any, *words: str) -> None:
-    """Check that one message, without a traceback, holds ``words``."""
-    assert outcome.code == 1, outcome.out + outcome.err
-    assert "Traceback" not in outcome.out + outcome.err
-    lines = outcome.err.strip().splitlines()
-    assert len(lines) == 1, outcome.err
-    assert lines[0].startswith("error: ")
-    for word in words:
-        assert word in lines[0]
+    search("evil.pt").refused("evil.pt", ".safetensors")

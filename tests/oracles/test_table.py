@@ -71,7 +71,7 @@ def test_an_architecture_that_is_not_listed(write: Write) -> None:
 
 
 def test_a_file_that_is_missing_or_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read the oracle .*missing.csv"):
+    with pytest.raises(DataError, match=r"cannot read the oracle .*missing\.csv"):
         TableOracle.from_csv(tmp_path / "missing.csv", "digits", SPACE)
     with pytest.raises(DataError, match="cannot read the oracle"):
         TableOracle.from_csv(tmp_path, "digits", SPACE)
@@ -122,6 +122,6 @@ def test_a_row_that_is_no_architecture(write: Write, wrong: str) -> None:
 
 
 def test_a_table_made_in_memory() -> None:
-    oracle = TableOracle(dict(zip(TEXTS, np.linspace(1, 6, 6).tolist(), strict=True)), SPACE, name="mine")
+    oracle = TableOracle(dict(zip(ARCHS, np.linspace(1, 6, 6).tolist(), strict=True)), SPACE, name="mine")
     assert oracle.evaluate(ARCHS).tolist() == [1, 2, 3, 4, 5, 6]
     assert (oracle.name, oracle.best) == ("mine", 6)

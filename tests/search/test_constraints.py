@@ -29,9 +29,7 @@ def test_no_limit_admits_everything(space: NASBench201, archs: list[Architecture
 
 
 @pytest.mark.parametrize("num_classes", [2, 200])
-def test_limits_are_the_networks_own_costs(
-    space: NASBench201, archs: list[Architecture], num_classes: int
-) -> None:
+def test_limits_are_the_networks_own_costs(space: NASBench201, archs: list[Architecture], num_classes: int) -> None:
     params, flops = space.params(archs, num_classes), space.flops(archs, num_classes, space.resolution)
     max_params, max_flops = int(np.median(params)), int(np.quantile(flops, 0.3))
     by_params = Limits(max_params=max_params).admits(space, archs, num_classes)

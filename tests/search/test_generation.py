@@ -131,9 +131,7 @@ def test_nothing_is_drawn_when_the_whole_space_was_seen(model: Generator, featur
 
 
 @pytest.mark.parametrize(("num_sets", "images_per_class"), [(1, 4), (32, 4), (7, 100)])
-def test_every_draw_is_the_whole_data_set(
-    features: FeatureSet, num_sets: int, images_per_class: int
-) -> None:
+def test_every_draw_is_the_whole_data_set(features: FeatureSet, num_sets: int, images_per_class: int) -> None:
     batches = list(draw_sets(features, num_sets, images_per_class, torch_rng(0)))
     assert sum(map(len, batches)) == num_sets
     counts = features.counts.clamp_max(images_per_class)

@@ -252,9 +252,7 @@ def test_latency_is_measured_on_demand(model: MetaD2A, features: FeatureSet) -> 
         model.search(features, n_candidates=2, max_latency_ms=1e-6)
 
 
-def test_slow_networks_are_left_out(
-    model: MetaD2A, features: FeatureSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_networks_are_left_out(model: MetaD2A, features: FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:
     # Time is different at each measurement; here it is one microsecond for a parameter.
     def by_size(net: torch.nn.Module, resolution: int, *, device: str) -> Latency:
         ms = sum(weight.numel() for weight in net.parameters()) / 1000
@@ -283,9 +281,7 @@ def test_slow_networks_are_left_out(
         ({"images_per_class": 0}, "at least one image a class"),
     ],
 )
-def test_numbers_out_of_range(
-    image_model: MetaD2A, images: ImageSet, wrong: dict[str, int], message: str
-) -> None:
+def test_numbers_out_of_range(image_model: MetaD2A, images: ImageSet, wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         image_model.search(images, **wrong)
 

@@ -39,7 +39,13 @@ def make_data(space: NASBench201, class_features: FeatureSet) -> Callable[..., M
     """Return a function that makes records: accuracy = 60 + merit + difficulty of the task's classes + noise."""
 
     def make(
-        *, tasks: int, per_task: int, archs: int = 60, difficulty: float = 0.0, noise: float = 0.0, valid: float = 0.25
+        *,
+        tasks: int,
+        per_task: int,
+        archs: int = 60,
+        difficulty: float = 0.0,
+        noise: float = 0.0,
+        valid: float = 0.25,
     ) -> MetaData:
         rng = numpy_rng("meta data", tasks, per_task)
         classes = np.stack([rng.choice(CLASSES, 3, replace=False) for _ in range(tasks)])

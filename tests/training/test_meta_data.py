@@ -109,7 +109,11 @@ def test_best_rows_are_a_share_in_their_old_order(make_data: MakeData) -> None:
 def test_rank_agreement() -> None:
     true = np.array([1.0, 2.0, 3.0, 4.0])
     swapped = rank_agreement(np.array([1.0, 3.0, 2.0, 4.0]), true)
-    assert swapped == {"spearman": pytest.approx(0.8), "kendall_tau": pytest.approx(2 / 3), "pearson": pytest.approx(0.8)}
+    assert swapped == {
+        "spearman": pytest.approx(0.8),
+        "kendall_tau": pytest.approx(2 / 3),
+        "pearson": pytest.approx(0.8),
+    }
     assert rank_agreement(np.exp(true), true)["spearman"] == pytest.approx(1)
     assert rank_agreement(-true, true)["kendall_tau"] == pytest.approx(-1)
     for predicted, truth in ((np.ones(4), true), (true, np.ones(4)), (true[:1], true[:1]), (true[:0], true[:0])):

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -32,33 +33,12 @@ EPOCHS, STEPS = 4, 3
 KINDS = ("predictor", "generator")
 
 
-class StopPredictor(PredictorObjective):
-    """Presses Ctrl-C in the step with the number ``stop_at``, counted from 1."""
-
-    stop_at = 0
-    calls = 0
-
-    def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return super().loss(model, batch)
-
-
-class StopGenerator(GeneratorObjective):
-    """See ``StopPredictor``."""
-
-    stop_at = 0
-    calls = 0
-    loss = StopPredictor.loss
-
-
 @pytest.fixture
 def data(make_data: MakeData) -> MetaData:
     return make_data(tasks=8, per_task=6, difficulty=1.0)
 
 
-def make_objective(kind: str, data: MetaData, *, seed: int = 0, stop_at: int = 0) -> Objective:
+def make_objective(kind: str, data: MetaData, *, seed: int = 0) -> Objective:
     common: dict[str, Any] = {
         "data": data,
         "train_rows": data.train_rows,
@@ -67,12 +47,9 @@ def make_objective(kind: str, data: MetaData, *, seed: int = 0, stop_at: int = 0
         "images_per_class": 4,
         "seed": seed,
     }
-    objective: Any
     if kind == "predictor":
-        objective = PredictorObjective(**common)
-    else:
-        objective = GeneratorObjective(**common, latent=8, space=SPACE, samples=16)
-    return objective
+        return PredictorObjective(**common)
+    return GeneratorObjective(**common, latent=8, space=SPACE, samples=16)
 
 
 def make_model(kind: str) -> Generator | Predictor:
@@ -87,22 +64,18 @@ def train(
     folder: Path,
     *,
     seed: int = 0,
-    stop_at: int = 0,
+    on_step: Callable[[int], None] = lambda step: None,
     resume: bool = False,
     monitor: str = "",
     make_scheduler: Any = cosine,
     **schedule: Any,
 ) -> tuple[MetaTraining, FitState]:
-    """Meta-train in ``folder``; with ``stop_at``, Ctrl-C is pressed in the step of that number, counted from 1."""
+    """Meta-train in ``folder``; ``on_step`` is called in each step with its number in this session, from 1."""
     objective = make_objective(kind, data, seed=seed)
-    calls = 0
-    plain_loss = objective.loss
+    plain_loss, steps = objective.loss, itertools.count(1)
 
     def loss(model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
-        nonlocal calls
-        calls += 1
-        if calls == stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
+        on_step(next(steps))
         return plain_loss(model, batch)
 
     objective.loss = loss  # type: ignore[method-assign]
@@ -126,6 +99,22 @@ def train(
             resume=resume,
         )
         return training, training.run()
+
+
+class KilledError(Exception):
+    """Stands for a sudden end of the process."""
+
+
+def at(step: int, action: Callable[[], None]) -> Callable[[int], None]:
+    return lambda number: action() if number == step else None
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def die() -> None:
+    raise KilledError
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -190,15 +179,18 @@ def test_the_tracker_gets_a_row_an_epoch_and_the_file(kind: str, data: MetaData,
     assert "checkpoints/best.safetensors" in (tmp_path / "run.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stop_at", [1, 2 * STEPS, 2 * STEPS + 1, EPOCHS * STEPS])
-def test_resumed_equals_uninterrupted_bit_for_bit(
-    kind: str, stop_at: int, data: MetaData, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "stop_at"),
+    [
+        *(("predictor", step) for step in (1, 2 * STEPS, EPOCHS * STEPS)),
+        *(("generator", step) for step in (2 * STEPS, 2 * STEPS + 1)),
+    ],
+)
+def test_resumed_equals_uninterrupted_bit_for_bit(kind: str, stop_at: int, data: MetaData, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     expected, _ = train(kind, data, whole)
     with pytest.raises(Interrupted):
-        train(kind, data, parts, stop_at=stop_at)
+        train(kind, data, parts, on_step=at(stop_at, press_ctrl_c))
     assert last_state(parts)["state"]["step"] == stop_at
     torch.rand(3)
     resumed, _ = train(kind, data, parts, resume=True)
@@ -211,29 +203,9 @@ def test_killed_between_two_saved_states(data: MetaData, tmp_path: Path) -> None
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train("predictor", data, whole, save_every=2)
 
-    class Killed(BaseException):
-        pass
-
-    def kill(step: int) -> Callable[..., Any]:
-        def scheduler(optimizer: torch.optim.Optimizer, *, total_steps: int) -> Any:
-            schedule = cosine(optimizer, total_steps=total_steps)
-            plain, calls = schedule.step, 0
-
-            def step_or_die() -> None:
-                nonlocal calls
-                calls += 1
-                if calls == step:
-                    raise Killed
-                plain()
-
-            schedule.step = step_or_die  # type: ignore[method-assign]
-            return schedule
-
-        return scheduler
-
-    for first_step in (STEPS + 1, 3 * STEPS + 1):
-        with pytest.raises(Killed):
-            train("predictor", data, parts, save_every=2, make_scheduler=kill(first_step), resume=parts.exists())
+    for step in (STEPS + 1, 3 * STEPS + 1):
+        with pytest.raises(KilledError):
+            train("predictor", data, parts, save_every=2, on_step=at(step, die), resume=parts.exists())
     train("predictor", data, parts, save_every=2, resume=True)
     assert equal(last_state(parts), last_state(whole))
     assert rows(parts) == rows(whole), "rows of epochs that were trained twice are there twice"

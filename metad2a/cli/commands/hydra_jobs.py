@@ -107,7 +107,7 @@ def _experiment_of(kind: str, override: str) -> str:
 def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float | int]]]) -> None:
     names = sorted({name for _, row in finished for name in row if name.startswith(("val/", "gen/"))})
     rows = [
-        [str(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]
+        [_run_id(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]
         for folder, row in finished
     ]
     output.print_rows(f"{kind}: scores of the kept epoch", ["run", "epoch", *names], rows)

@@ -4,16 +4,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from metad2a.cli.configuration import plain
+from metad2a.cli.configuration import check_at_least, plain
 from metad2a.database.builder import BuildSummary, build
 from metad2a.database.executors import Executor, Inline, ProcessPool
 from metad2a.database.planning import plan, sample_tasks
 from metad2a.database.store import Store
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.fitting.recipe import Recipe
-from metad2a.runtime import check_writable
+from metad2a.runtime import check_writable, shipped
 from metad2a.spaces.registry import get_space
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
@@ -28,6 +28,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
     Running it again, or resuming it, computes only what is missing.
     """
+    check_at_least(cfg, {"limit": 1})
     values = plain(cfg)
     out = Path(cfg.out)
     check_writable(out / "store.sqlite")
@@ -80,8 +81,25 @@ def _command(values: dict[str, Any]) -> str:
         "archs_per_task": values["archs_per_task"],
         "label_seeds": values["label_seeds"],
         "seed": values["seed"],
-        "recipe": recipe["name"],
+        **_recipe_overrides(recipe),
         **{f"label_source.{key}": value for key, value in source.items() if key != "licence"},
     }
     text = " ".join(f"{key}={value}".replace(" ", "") for key, value in parts.items())
     return f"metad2a build-database {text}"
+
+
+def _recipe_overrides(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe as overrides: its name in conf/recipe and what differs from that file."""
+    file = shipped("conf", "recipe", f"{recipe['name']}.yaml")
+    wanted = _flat(recipe, "recipe.")
+    if not file.is_file():
+        return wanted
+    known = _flat(plain(OmegaConf.load(file)), "recipe.")
+    return {"recipe": recipe["name"], **{key: value for key, value in wanted.items() if value != known.get(key)}}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
-from metad2a.cli.configuration import instantiate_node, plain
+from metad2a.cli.configuration import check_at_least, check_choice, instantiate_node, plain
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import get_embedder
 from metad2a.database.published import MetaDatabase
@@ -26,9 +26,23 @@ from metad2a.training.meta_train import MetaTraining, Schedule
 from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
 from metad2a.training.selection import best_rows
 
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "64-true")
+_POSITIVE = (
+    "max_images_per_class",
+    "images_per_class",
+    "batch_size",
+    "schedule.epochs",
+    "schedule.validate_every",
+    "schedule.save_every",
+    "model.hidden",
+    "model.latent",
+    "model.num_heads",
+)
+
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float | int]:
     """Meta-train one model in ``folder``; return the scores of its best epoch."""
+    _check(cfg)
     values = plain(cfg)
     device = resolve_device(cfg.device)
     fabric = Fabric(accelerator=device, devices=1, precision=_precision(cfg.precision, device))
@@ -82,11 +96,21 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     return next(row for row in state.history if row.get(cfg.model.monitor) == state.best)
 
 
+def _check(cfg: DictConfig) -> None:
+    check_choice(cfg, "model.kind", ("generator", "predictor"))
+    check_choice(cfg, "model.mode", ("min", "max"))
+    check_choice(cfg, "split", ("by_task", "official"))
+    check_choice(cfg, "reduction", ("mean", "sum"))
+    check_choice(cfg, "precision", PRECISIONS)
+    check_choice(cfg, "scheduler.schedule_on", ("step", "epoch", "plateau"))
+    check_at_least(cfg, dict.fromkeys(_POSITIVE, 1))
+    if not 0 < cfg.generator_share <= 1:
+        raise ConfigError(f"generator_share={cfg.generator_share}: give a share above 0 and up to 1.")
+
+
 def _validation(cfg: DictConfig, database: MetaDatabase) -> Bool[np.ndarray, " R"]:
     if cfg.split == "official":
         return database.split_official()
-    if cfg.split != "by_task":
-        raise ConfigError(f"split={cfg.split}: choose by_task or official.")
     return database.split_by_task(cfg.valid_fraction, seed=0)
 
 
@@ -112,8 +136,6 @@ def _objective(cfg: DictConfig, data: MetaData, space: SearchSpace, fabric: Fabr
             valid_rows=data.valid_rows,
             target_scale=cfg.model.target_scale,
         )
-    if cfg.model.kind != "generator":
-        raise ConfigError(f"model.kind={cfg.model.kind}: choose generator or predictor.")
     return GeneratorObjective(
         **common,
         train_rows=best_rows(data, data.train_rows, cfg.generator_share),
