@@ -45,7 +45,7 @@ def launch(config_name: str, overrides: Sequence[str], job: Callable[[DictConfig
     given = get_args_parser().parse_intermixed_args(arguments)
     if given.config_dir is None:  # else only Hydra itself knows every option
         cfg = compose(config_name, given.overrides, first_of_sweep=True)
-        check_writable(Path(cfg.runs) / cfg.task_name)
+        check_writable(Path(cfg.runs) / cfg.task_name / "run")
     # Hydra reads `-m seed=0,1` only where nothing but flags follows the overrides.
     flags = [text for text in arguments if text not in given.overrides]
     with _as_program([f"metad2a-{config_name}", *given.overrides, *flags]):

@@ -106,6 +106,10 @@ def _check(cfg: DictConfig) -> None:
     check_at_least(cfg, dict.fromkeys(_POSITIVE, 1))
     if not 0 < cfg.generator_share <= 1:
         raise ConfigError(f"generator_share={cfg.generator_share}: give a share above 0 and up to 1.")
+    if cfg.model.latent % cfg.model.num_heads:
+        raise ConfigError(
+            f"model.latent={cfg.model.latent} is no multiple of model.num_heads={cfg.model.num_heads}."
+        )
 
 
 def _validation(cfg: DictConfig, database: MetaDatabase) -> Bool[np.ndarray, " R"]:

@@ -1,0 +1,94 @@
+"""metad2a evaluate."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metad2a.spaces.nasbench201 import NASBench201
+
+Run = Callable[..., Any]
+BUDGETS = ["1", "2", "5", "10", "30", "100", "500"]
+NUMBERS = ["top1", "regret", "kendall_generated", "spearman_generated", "kendall_all", "kendall_top10pct"]
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a table of the whole space in which more multiply-adds are better."""
+    space = NASBench201()
+    archs = list(space.enumerate())
+    flops = space.flops(archs, 3, 32)
+    path = tmp_path_factory.mktemp("oracle") / "it's a, table = [x].csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["arch", "by flops"])
+        writer.writerows(zip(map(space.format, archs), 100 * flops / flops.max(), strict=True))
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(trained: dict[str, Path]) -> str:
+    return (
+        "checkpoint=[" + ",".join(f"'{path / 'checkpoints/best.safetensors'}'" for path in trained.values()) + "]"
+    )
+
+
+def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, oracle: Path, both: str) -> None:
+    images = shutil.copy(npz, tmp_path / "my images, 'new' = (1).npz")
+    files = ["json=out/a, b.json", "html=out/report.html"]
+    outcome = run(
+        "evaluate",
+        f"dataset={images}",
+        f"oracle={oracle}",
+        "oracle_column=by flops",
+        both,
+        "seeds=2",
+        "candidates=40",
+        *files,
+    ).done()
+    found = json.loads((tmp_path / "out/a, b.json").read_text())
+    assert set(found) >= {"dataset", "oracle", "runs", "metrics", "spread", "baselines"}
+    assert (found["dataset"], found["runs"]) == ("my images, 'new' = (1)", 2)
+    metrics, spread = found["metrics"], found["spread"]
+    assert set(metrics) == set(spread)
+    assert set(NUMBERS) <= set(metrics)
+    assert all(isinstance(metrics[name], float) and spread[name] >= 0 for name in NUMBERS)
+    assert list(metrics["best_of"]) == BUDGETS
+    rising = [metrics["best_of"][budget] for budget in BUDGETS]
+    assert rising == sorted(rising)
+    assert rising[0] == metrics["top1"] == pytest.approx(100 - metrics["regret"])
+    assert set(found["baselines"]) >= {"random", "params", "flops", "static"}
+    # The table is the baseline's own order, so that it must be perfect and nothing else can be better.
+    assert found["baselines"]["flops"]["top1"] == 100
+    assert found["baselines"]["flops"]["kendall_all"] == pytest.approx(1)
+    assert "MetaD2A" in outcome.out
+    assert "±" in outcome.out
+    page = (tmp_path / "out/report.html").read_text()
+    assert "metad2a evaluate" in page
+    assert "kendall_all" in page
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], ["no oracle was given", "oracle=FILE"]),
+        (["oracle=away.csv"], ["away.csv"]),
+        (["oracle=TABLE", "oracle_column=by flop"], ["unknown column", "Did you mean 'by flops'?"]),
+        (["oracle=TABLE", "oracle_column=by flops", "dataset=away"], ["images 'away' do not exist"]),
+        (["oracle=TABLE", "oracle_column=by flops", "seeds=0"], ["seeds=0", "at least one"]),
+        (["oracle=TABLE", "oracle_column=by flops", "candidates=0"], ["candidates=0", "at least one"]),
+        (["oracle=TABLE", "oracle_column=by flops", "json=file/a.json"], ["cannot write", "file/a.json"]),
+        (["orakle=TABLE"], ["unknown configuration key 'orakle'", "Did you mean 'oracle'?"]),
+        (["checkpoint=[nasbench20]", "oracle=TABLE"], ["unknown checkpoint 'nasbench20'"]),
+    ],
+)
+def test_values_that_cannot_be_used(
+    run: Run, tmp_path: Path, npz: Path, oracle: Path, both: str, overrides: list[str], words: list[str]
+) -> None:
+    (tmp_path / "file").write_text("a file where a folder is needed")
+    given = [text.replace("TABLE", str(oracle)) for text in overrides]
+    run("evaluate", f"dataset={npz}", both, *given).refused(*words)
