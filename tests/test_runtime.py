@@ -66,12 +66,12 @@ def test_seeds_never_change() -> None:
 
 
 def test_streams_are_new_each_time_and_touch_no_global_state() -> None:
-    global_numpy, global_torch = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
+    global_numpy, global_torch = np.random.get_state()[1].tolist(), torch.get_rng_state()
     assert numpy_rng(1, "a").random() == numpy_rng(1, "a").random() != numpy_rng(1, "b").random()
     drawn = [torch.rand(3, generator=torch_rng(*key)) for key in ((1, "a"), (1, "a"), (1, "b"))]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
-    assert np.random.get_state()[1].tolist() == global_numpy  # type: ignore[index]
+    assert np.random.get_state()[1].tolist() == global_numpy
     assert torch.equal(torch.get_rng_state(), global_torch)
 
 

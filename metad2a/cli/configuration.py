@@ -159,10 +159,10 @@ def run_dir() -> Path:
 def quote(text: str) -> str:
     """Quote the value of a plain-text key for Hydra's grammar."""
     key, separator, value = text.partition("=")
-    bare = key.lstrip("+")
-    if not separator or bare not in PLAIN_TEXT or value[:1] in ("'", '"'):
+    if not separator or key.lstrip("+") not in PLAIN_TEXT or re.fullmatch(r"'[^']*'|\"[^\"]*\"", value):
         return text
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # In Hydra's quotes a backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", value))
     return f"{key}='{escaped}'"
 
 

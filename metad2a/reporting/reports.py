@@ -26,7 +26,7 @@ from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.read import list_runs, read_metrics
 
 _DRAWN = 6
-_CURVES = ("train/loss", "val/spearman", "val/spearman_within_tasks", "val/recon_nll")
+_CURVES = ("train/loss", "val/spearman", "val/spearman_within_tasks", "val/spearman_advantage", "val/recon_nll")
 _FOOTER = f"metad2a {__version__}; MetaD2A: Lee, Hyung, Hwang, ICLR 2021"
 
 

@@ -48,6 +48,7 @@ class NASBench201(ProductSpace):
     num_types = FIRST_OPERATION + len(NAMES)
     num_nodes = len(CELL_EDGES) + 2
     options = (len(NAMES),) * len(CELL_EDGES)
+    listable = True
 
     def __init__(self, *, topology: Sequence[tuple[int, int]] = OFFICIAL_TOPOLOGY) -> None:
         self._topology = torch.zeros(self.num_nodes, self.num_nodes, dtype=torch.bool)

@@ -14,6 +14,7 @@ import pytest
 
 from metad2a.database.published import MetaDatabase
 from metad2a.database.store import Store
+from metad2a.errors import DatabaseError
 from metad2a.tracking.read import read_run
 
 Run = Callable[..., Any]
@@ -79,10 +80,11 @@ def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Pat
 
 
 def labels(folder: Path) -> int:
-    if not (folder / "store.sqlite").exists():
+    try:
+        with Store(folder / "store.sqlite", read_only=True) as store:
+            return len(store.keys())
+    except DatabaseError:  # not begun yet
         return 0
-    with Store(folder / "store.sqlite", read_only=True) as store:
-        return len(store.keys())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def labels(folder: Path) -> int:
         (["executor=process_pool", "executor.workers=0"], ["workers is 0"]),
         (["label_source.licence=''"], ["licence", "label_source.licence="]),
         (["label_source.classes_per_task=1"], ["classes_per_task is 1"]),
-        (["label_source.source=embedded:glyph"], ["embedded:glyphs"]),
+        (["label_source.source=embedded:glyph"], ["unknown embedded image set 'glyph'", "Did you mean 'glyphs'?"]),
         (["archs_per_task=0"], ["0 architectures"]),
         (["recipe.epochs=0"], ["epochs is 0"]),
         (["+recipe.epoch=3"], ["unknown recipe field 'epoch'", "Did you mean 'epochs'?"]),

@@ -79,10 +79,10 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, oracle
         (["oracle=away.csv"], ["away.csv"]),
         (["oracle=TABLE", "oracle_column=by flop"], ["unknown column", "Did you mean 'by flops'?"]),
         (["oracle=TABLE", "oracle_column=by flops", "dataset=away"], ["images 'away' do not exist"]),
-        (["oracle=TABLE", "oracle_column=by flops", "seeds=0"], ["seeds=0", "at least one"]),
-        (["oracle=TABLE", "oracle_column=by flops", "candidates=0"], ["candidates=0", "at least one"]),
+        (["oracle=TABLE", "oracle_column=by flops", "seeds=0"], ["seeds=0", "at least 1"]),
+        (["oracle=TABLE", "oracle_column=by flops", "candidates=0"], ["candidates=0", "at least 1"]),
         (["oracle=TABLE", "oracle_column=by flops", "json=file/a.json"], ["cannot write", "file/a.json"]),
-        (["orakle=TABLE"], ["unknown configuration key 'orakle'", "Did you mean 'oracle'?"]),
+        (["orakle=a.csv"], ["unknown configuration key 'orakle'", "Did you mean 'oracle'?"]),
         (["checkpoint=[nasbench20]", "oracle=TABLE"], ["unknown checkpoint 'nasbench20'"]),
     ],
 )

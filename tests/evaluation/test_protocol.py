@@ -117,7 +117,7 @@ def test_means_and_spread(evaluation: Evaluation) -> None:
             spread = evaluation.spread[name]
             assert isinstance(spread, dict)
             for budget in value:
-                column = [row[budget] for row in rows]  # type: ignore[index]
+                column = [row[budget] for row in rows]
                 assert value[budget] == pytest.approx(np.mean(column))
                 assert spread[budget] == pytest.approx(np.std(column, ddof=1))
         else:

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_a_space_that_cannot_be_listed_is_not_searched_for_the_smallest(
     class Endless(NASBench201):
         listable = False
 
-        def enumerate(self) -> list[Architecture]:
+        def enumerate(self) -> Iterator[Architecture]:
             raise AssertionError("it was listed")
 
     space: SearchSpace = Endless()

@@ -78,7 +78,7 @@ def train(
         on_step(next(steps))
         return plain_loss(model, batch)
 
-    objective.loss = loss  # type: ignore[method-assign]
+    objective.loss = loss
     settings = {"schedule_on": "step", "mode": "max" if kind == "predictor" else "min"} | schedule
     monitor = monitor or ("val/spearman" if kind == "predictor" else "val/recon_nll")
     with track(

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from metad2a.cli import output
-from metad2a.cli.configuration import plain
+from metad2a.cli.configuration import check_at_least, plain
 from metad2a.data.cache import FeatureCache
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
@@ -23,17 +23,17 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it takes seconds."""
     if not cfg.oracle:
         raise ConfigError("no oracle was given. Set oracle=FILE (CSV) and oracle_column=NAME.")
+    check_at_least(cfg, {"seeds": 1, "candidates": 1, "images_per_class": 1})
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
     model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
+    images = ImageSet.open(cfg.dataset)
     oracle = TableOracle.from_csv(cfg.oracle, cfg.oracle_column, model.space)
     with track(
         folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
-        features = model.embed(
-            ImageSet.open(cfg.dataset), images_per_class=cfg.images_per_class, cache=FeatureCache()
-        )
+        features = model.embed(images, images_per_class=cfg.images_per_class, cache=FeatureCache())
         result = evaluate(model, features, oracle, seeds=cfg.seeds, n_candidates=cfg.candidates)
         for step, row in enumerate(result.per_run):
             tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
