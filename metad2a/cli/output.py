@@ -1,5 +1,6 @@
 """What the commands print."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from rich.table import Column, Table
 from metad2a.evaluation.protocol import BUDGETS, Evaluation
 from metad2a.search.result import SearchResult
 
-console = Console(soft_wrap=True)
+# Architectures are long texts: in a file or a pipe nothing limits the width of a table.
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def wrote(path: str | Path) -> None:

@@ -1,6 +1,7 @@
 """The reports of the commands: which sections, from which results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from metad2a.reporting.figures import (
     timings,
 )
 from metad2a.reporting.html import Drawing, Section, write_report
-from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.result import SearchResult
 from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.read import list_runs, read_metrics
 
@@ -67,12 +68,39 @@ def runs_report(path: Path, folder: Path, *, command: str) -> int:
     return len(runs)
 
 
+@dataclass(frozen=True)
+class TrainedCell:
+    """An architecture that was really trained.
+
+    Attributes:
+        picked: how it was chosen.
+        arch: its text.
+        predicted: accuracy in percent.
+        accuracies: of each training, in percent.
+    """
+
+    picked: str
+    arch: str
+    predicted: float
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy in percent."""
+        return float(np.mean(self.accuracies))
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the accuracies, None for a single one."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else None
+
+
 def demo_report(
     path: Path,
     *,
     runs: Mapping[str, Path],
     result: SearchResult,
-    trained: Sequence[tuple[Candidate | None, str, list[float]]],
+    trained: Sequence[TrainedCell],
     verdict: str,
     seconds: Mapping[str, float],
     command: str,
@@ -83,35 +111,20 @@ def demo_report(
         path: the file.
         runs: run folders of the meta-training, by name.
         result: of the search.
-        trained: for each really trained network its candidate (None for a random one), its text, and the
-            accuracies of its trainings in percent.
+        trained: the networks that were really trained.
         verdict: whether the first-ranked one was better.
         seconds: by stage.
         command: that made all this.
     """
-    both = [(arch, candidate.predicted, values) for candidate, arch, values in trained if candidate is not None]
-    known = [row for row in both if np.isfinite(row[2]).all()]
-    rows = [
-        (
-            "first-ranked" if candidate is not None and candidate.rank == 1 else "random",
-            arch,
-            None if candidate is None else candidate.predicted,
-            float(np.mean(values)),
-            float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        )
-        for candidate, arch, values in trained
-    ]
-    columns = ("picked", "architecture", "predicted %", "trained %", "standard deviation")
-    truth = Section("Really trained", text=verdict, table=Table(columns, rows))
-    if len(known) > 2:
-        chart = predicted_vs_true(
-            [row[0] for row in known], [row[1] for row in known], [float(np.mean(row[2])) for row in known]
-        )
-        truth = Section("Really trained", text=verdict, chart=chart, table=Table(columns, rows))
+    names, predicted, means = zip(*((cell.arch, cell.predicted, cell.mean) for cell in trained), strict=True)
+    truth = Table(
+        ("picked", "architecture", "predicted %", "trained %", "standard deviation"),
+        [(cell.picked, cell.arch, cell.predicted, cell.mean, cell.spread) for cell in trained],
+    )
     write_report(
         path,
         [
-            truth,
+            Section("Really trained", text=verdict, chart=predicted_vs_true(names, predicted, means), table=truth),
             *search_sections(result, top=10),
             *training_sections(runs),
             Section("Where the time went", chart=timings(seconds)),

@@ -92,11 +92,12 @@ def test_the_logging_options_are_in_use(primary: str) -> None:
 def test_schema_and_file_have_the_same_keys(name: str, schema: Any) -> None:
     content = read(name)
     groups = set(groups_of(name)) if name in PRIMARY else set()
-    written = set(content) - {"defaults", "hydra"}
-    typed = {entry.name for entry in fields(schema)} - (
-        groups & set(PRIMARY.get(name, schema).__dataclass_fields__)
-    )
-    assert written == typed
+    assert set(content) - {"defaults", "hydra"} == {entry.name for entry in fields(schema)} - groups
+
+
+@pytest.mark.parametrize("primary", PRIMARY)
+def test_every_value_is_given(primary: str) -> None:
+    assert not OmegaConf.missing_keys(compose(primary, []))
 
 
 def test_the_command_line_beats_the_experiment_beats_the_file() -> None:

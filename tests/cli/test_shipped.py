@@ -1,0 +1,61 @@
+"""What is shipped: the demo database and the checkpoint for NAS-Bench-201, as they are in the checkout."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from metad2a.database.published import MetaDatabase
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.runtime import shipped
+from metad2a.search.metad2a import MetaD2A
+from metad2a.spaces.nasbench201 import NASBench201
+
+Run = Callable[..., Any]
+MB = 2**20
+
+
+def test_search_works_out_of_the_box(run: Run, tmp_path: Path) -> None:
+    options = ["--candidates", 30, "--images-per-class", 2, "--json", "found.json"]
+    run("search", "embedded:digits", *options).done()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["schema_version"], found["space"], found["checkpoint"]) == (1, "nasbench201", "nasbench201")
+    assert found["dataset"] == {
+        "name": "digits",
+        "classes": 10,
+        "images_used": 20,
+        "embedder": "efficientnet-lite0",
+    }
+    space = NASBench201()
+    archs = {space.parse(candidate["arch"]) for candidate in found["candidates"]}
+    assert len(archs) == found["generation"]["unique"] == 30
+    assert all(0 < candidate["predicted"] <= 100 for candidate in found["candidates"])
+
+
+def test_the_checkpoint_is_whole_and_small() -> None:
+    path = shipped("data", "pretrained", "nasbench201.safetensors")
+    assert path.stat().st_size <= 40 * MB
+    checkpoint = Checkpoint.load(path)
+    assert set(checkpoint.parts) == {"generator", "predictor"}
+    assert checkpoint.target is not None
+    assert len(checkpoint.train_archs) > 100
+    assert checkpoint.provenance.keys() == checkpoint.parts.keys()
+    MetaD2A.from_pretrained("nasbench201", device="cpu").embedder()  # of the same features as the installed one
+
+
+def test_the_demo_database_is_whole_and_small() -> None:
+    folder = shipped("data", "demo")
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2 * MB
+    database = MetaDatabase.load("demo")  # compares the checksums
+    assert database.space == "nasbench201"
+    assert len(database.records) == database.manifest["counts"]["records"] > 100
+    assert set(database.manifest["sources"]) == set(database.tasks["source"])
+    assert database.manifest["command"].startswith("metad2a build-database ")
+
+
+def test_both_are_named(run: Run) -> None:
+    text = run("ls").done().out
+    assert "checkpoints: nasbench201" in text
+    assert "databases: demo" in text
+    assert '"generator"' in run("info", "nasbench201").done().out
+    assert "name: demo" in run("info", "demo").done().out

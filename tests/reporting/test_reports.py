@@ -1,0 +1,159 @@
+"""Which facts the commands' reports show."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metad2a.errors import OutputError
+from metad2a.evaluation.protocol import BUDGETS, Evaluation, Row
+from metad2a.reporting.reports import TrainedCell, demo_report, evaluation_report, runs_report, search_report
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.spaces.nasbench201 import NASBench201
+from metad2a.tracking.local import LocalTracker
+from metad2a.tracking.run import track
+
+
+def found(space: NASBench201, count: int) -> SearchResult:
+    """Return the result of a search with candidates of 90, 89, 88 ... percent."""
+    archs = space.sample(count, np.random.default_rng(0))
+    params = space.params(archs, 7)
+    candidates = tuple(
+        Candidate(
+            rank=number + 1,
+            arch=space.format(arch),
+            predicted=90.0 - number,
+            std=None,
+            params=int(params[number]),
+            flops=1_234_567,
+            latency_ms=None,
+            space=space,
+            num_classes=7,
+        )
+        for number, arch in enumerate(archs)
+    )
+    return SearchResult(
+        candidates=candidates,
+        space="nasbench201",
+        checkpoint="mine <b>bold</b>",
+        seed=5,
+        dataset={"name": "birds & bees", "classes": 7, "images_used": 321, "embedder": "pixels"},
+        generation={"sampled": 70, "valid": 60, "unique": count, "novel": 2},
+        timing={"embed_s": 1.5, "generate_s": 0.25, "rank_s": 0.125, "total_s": 1.875},
+    )
+
+
+def recorded(folder: Path, losses: Sequence[float]) -> Path:
+    """Write a run with a learning curve."""
+    with track(folder, {}, run_id=folder.name, job="train", seed=0, trackers=LocalTracker()) as tracker:
+        for step, loss in enumerate(losses):
+            tracker.metrics({"train/loss": loss, "val/spearman": 0.5}, step=step)
+    return folder
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
+
+
+def self_contained(page: str) -> bool:
+    return not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import|<script', page)
+
+
+def test_the_search_report_shows_the_best_and_says_how(space: NASBench201, tmp_path: Path) -> None:
+    result = found(space, 9)
+    search_report(tmp_path / "r.html", result, top=4, command="metad2a search birds")
+    page = (tmp_path / "r.html").read_text()
+    assert headings(page) == ["The first-ranked candidates", "All candidates", "Time of the search"]
+    assert "Networks for birds &amp; bees" in page
+    for text in ("metad2a search birds", "7 classes", "321", "1,234,567", "mine &lt;b&gt;bold", "graphs novel"):
+        assert text in page, text
+    assert [candidate.arch in page for candidate in result.candidates] == [True] * 4 + [False] * 5
+    assert f"1: 90.00 %, {result.best.params:,} parameters" in page
+    assert self_contained(page)
+
+
+def test_one_candidate_is_enough(space: NASBench201, tmp_path: Path) -> None:
+    search_report(tmp_path / "r.html", found(space, 1), top=10, command="c")
+    assert "1: 90.00 %" in (tmp_path / "r.html").read_text()
+
+
+def row(value: float) -> Row:
+    return {
+        "top1": value,
+        "regret": 95.5 - value,
+        "kendall_all": math.nan,
+        "best_of": {str(budget): value + 0.01 * budget for budget in BUDGETS},
+    }
+
+
+def test_the_evaluation_report_shows_means_and_spread(tmp_path: Path) -> None:
+    evaluation = Evaluation(
+        dataset="birds",
+        oracle="table.csv:birds",
+        runs=2,
+        metrics=row(91.25),
+        spread={"top1": 0.75, "regret": 0.75, "kendall_all": math.nan, "best_of": row(0.0)["best_of"]},
+        baselines={"random": row(80.5), "flops": row(85.5)},
+        per_run=[row(90.5), row(92.0)],
+    )
+    evaluation_report(tmp_path / "r.html", evaluation, command="metad2a evaluate dataset=birds")
+    page = (tmp_path / "r.html").read_text()
+    assert headings(page) == ["Best true accuracy among the first picks", "Numbers"]
+    for text in ("birds against table.csv:birds", "over 2 seeds", "91.25", "0.7500", "random", "flops", "MetaD2A"):
+        assert text in page, text
+    assert "nan" not in page.replace("provenance", "")
+    assert self_contained(page)
+
+
+def test_the_runs_report_has_a_curve_for_every_run(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        recorded(tmp_path / "runs" / name, [3.0, 2.0, 1.0625])
+    assert runs_report(tmp_path / "r.html", tmp_path / "runs", command="metad2a report runs") == 2
+    page = (tmp_path / "r.html").read_text()
+    assert all(text in page for text in ("first", "second", "train/loss", "val/spearman", "1.062"))
+    assert self_contained(page)
+
+
+def test_runs_that_recorded_nothing_are_told(tmp_path: Path) -> None:
+    recorded(tmp_path / "runs" / "empty", [])
+    runs_report(tmp_path / "r.html", tmp_path / "runs", command="c")
+    assert "No run has recorded a learning curve yet." in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_demo_report_compares_prediction_and_truth(space: NASBench201, tmp_path: Path, failed: bool) -> None:
+    result = found(space, 5)
+    runs = {kind: recorded(tmp_path / kind, [2.0, 1.0]) for kind in ("predictor", "generator")}
+    nothing = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    trained = [
+        TrainedCell("first-ranked", result.best.arch, 71.5, (70.25, 71.25)),
+        *(TrainedCell("random", other.arch, 60.0 + other.rank, (64.0,)) for other in result.candidates[1:4]),
+        TrainedCell("random", nothing, 12.5, (math.nan,) if failed else (33.125,)),
+    ]
+    demo_report(
+        tmp_path / "r.html",
+        runs=runs,
+        result=result,
+        trained=trained,
+        verdict="It beat 4 of 4.",
+        seconds={"search": 2.5},
+        command="metad2a demo",
+    )
+    page = (tmp_path / "r.html").read_text()
+    assert headings(page)[0] == "Really trained"
+    assert headings(page)[-1] == "Where the time went"
+    assert "It beat 4 of 4." in page
+    assert page.count("first-ranked</td>") == 1
+    assert "70.75" in page
+    assert ("33.12" in page) is not failed
+    assert "Spearman" in page
+    assert self_contained(page)
+
+
+def test_a_report_that_cannot_be_written_is_told(space: NASBench201, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        search_report(tmp_path / "file" / "r.html", found(space, 1), top=1, command="c")
