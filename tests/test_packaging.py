@@ -91,8 +91,8 @@ def test_the_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: P
     python = tmp_path / "venv/bin/python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "venv")}))
     zipfile.ZipFile(wheel).extractall(packages)
-    # The dependencies are those of this environment; only metad2a itself must come from the wheel. A path added
-    # by sitecustomize comes after it, and the .pth file of the editable install there is not read.
+    # The dependencies are those of this environment. They come after the wheel on the path, and .pth files among
+    # them (that of the editable install) are not read, so metad2a itself can only be the wheel's.
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     env |= {"OMP_NUM_THREADS": "1", "METAD2A_CACHE": str(tmp_path / "cache")}

@@ -76,7 +76,7 @@ class TrainedCell:
         picked: how it was chosen.
         arch: its text.
         predicted: accuracy in percent.
-        accuracies: of each training, in percent.
+        accuracies: of each training, in percent; NaN where it failed.
     """
 
     picked: str
@@ -116,7 +116,10 @@ def demo_report(
         seconds: by stage.
         command: that made all this.
     """
-    names, predicted, means = zip(*((cell.arch, cell.predicted, cell.mean) for cell in trained), strict=True)
+    known = [cell for cell in trained if np.isfinite(cell.mean)]
+    chart = predicted_vs_true(
+        [cell.arch for cell in known], [cell.predicted for cell in known], [cell.mean for cell in known]
+    )
     truth = Table(
         ("picked", "architecture", "predicted %", "trained %", "standard deviation"),
         [(cell.picked, cell.arch, cell.predicted, cell.mean, cell.spread) for cell in trained],
@@ -124,7 +127,7 @@ def demo_report(
     write_report(
         path,
         [
-            Section("Really trained", text=verdict, chart=predicted_vs_true(names, predicted, means), table=truth),
+            Section("Really trained", text=verdict, chart=chart, table=truth),
             *search_sections(result, top=10),
             *training_sections(runs),
             Section("Where the time went", chart=timings(seconds)),

@@ -53,6 +53,7 @@ def test_built_in_parts_equals_built_at_once(database: Path, run: Run, tmp_path:
     assert parts[["key", "accuracy"]].equals(whole[["key", "accuracy"]])
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Path) -> None:
     slow = [
         "recipe.epochs=3",

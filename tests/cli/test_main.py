@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import metad2a
 from metad2a.cli import main as command_line
 
 Run = Callable[..., Any]
@@ -126,7 +127,7 @@ def test_ls_shows_the_runs_of_this_folder(invoke: Run, trained: dict[str, Path])
 
 def test_info(run: Run, database: Path, trained: dict[str, Path]) -> None:
     text = run("info").done().out
-    assert all(word in text for word in ("metad2a: 0.1.0", "torch: ", "device: ", "cache: "))
+    assert all(word in text for word in (f"metad2a: {metad2a.__version__}", "torch: ", "device: ", "cache: "))
     assert '"records": 12' in run("info", database).done().out
     assert "status: done" in run("info", trained["generator"]).done().out
     text = run("info", trained["predictor"] / "checkpoints/best.safetensors").done().out

@@ -1,6 +1,7 @@
 """metad2a train and metad2a resume."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from metad2a.cli.configuration import launch, run_dir
 from metad2a.tracking.read import read_metrics, read_run
 
 Run = Callable[..., Any]
@@ -64,12 +66,21 @@ def test_a_sweep_gives_one_run_each_and_a_summary(run: Run, tmp_path: Path, data
 
 
 def test_two_runs_in_one_process_do_not_meet(run: Run, tmp_path: Path, database: Path) -> None:
-    before = sys.argv[:], os.environ.get("METAD2A_RUN_ID")
     for _ in range(2):
         run(*train_arguments("generator", database)).done()
-    assert (sys.argv, os.environ.get("METAD2A_RUN_ID")) == before
     first, second = (tmp_path / "runs" / "train").iterdir()
     assert same_result(first, second)
+
+
+def test_launching_leaves_the_process_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # Hydra's go to files of this test
+    before = sys.argv, dict(os.environ)
+    folders: list[Path] = []
+    for _ in range(2):
+        launch("evaluate", ["seeds=1"], lambda cfg: folders.append(run_dir()))
+        assert (sys.argv, dict(os.environ)) == before
+    assert len(set(folders)) == 2
 
 
 def test_the_run_id_can_be_given(run: Run, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_notebooks_are_kept_without_outputs(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("quickstart", ["ImageSet('my_images', 200 images, 10 classes)", "'sampled'", "torch.Size([8, 10])"]),
+        ("quickstart", ["ImageSet('my_images', 100 images, 10 classes)", "'sampled'", "torch.Size([8, 10])"]),
         ("reading-the-database", ["MetaDatabase('demo', nasbench201", "metad2a build-database", "between tasks: "]),
     ],
 )

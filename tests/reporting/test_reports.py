@@ -128,11 +128,10 @@ def test_the_demo_report_compares_prediction_and_truth(space: NASBench201, tmp_p
     result = found(space, 5)
     runs = {kind: recorded(tmp_path / kind, [2.0, 1.0]) for kind in ("predictor", "generator")}
     nothing = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-    trained = [
-        TrainedCell("first-ranked", result.best.arch, 71.5, (70.25, 71.25)),
-        *(TrainedCell("random", other.arch, 60.0 + other.rank, (64.0,)) for other in result.candidates[1:4]),
-        TrainedCell("random", nothing, 12.5, (math.nan,) if failed else (33.125,)),
-    ]
+    trained = [TrainedCell("first-ranked", result.best.arch, 90.0, (70.25, 71.25))]
+    trained += [TrainedCell("random", c.arch, c.predicted, (30.0 - c.rank,)) for c in result.candidates[1:4]]
+    nothing = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    trained.append(TrainedCell("random", nothing, 20.5, (math.nan if failed else 10.125,)))
     demo_report(
         tmp_path / "r.html",
         runs=runs,
@@ -147,9 +146,10 @@ def test_the_demo_report_compares_prediction_and_truth(space: NASBench201, tmp_p
     assert headings(page)[-1] == "Where the time went"
     assert "It beat 4 of 4." in page
     assert page.count("first-ranked</td>") == 1
-    assert "70.75" in page
-    assert ("33.12" in page) is not failed
-    assert "Spearman" in page
+    for text in ("70.75", "0.7071", "20.50", nothing):  # mean, standard deviation, a prediction, a cell
+        assert text in page, text
+    assert ("10.12" in page) is not failed
+    assert f"Spearman 1.000, Kendall 1.000 (n = {4 if failed else 5})" in page
     assert self_contained(page)
 
 
