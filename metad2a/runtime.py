@@ -144,9 +144,7 @@ def shipped(*parts: str) -> Path:
     for root in (installed, package.parent / room):
         if root.is_dir():
             return root.joinpath(*rest)
-    raise ConfigError(
-        f"'{'/'.join(parts)}' is not installed with metad2a. Reinstall it, or run from a checkout."
-    )
+    raise ConfigError(f"'{'/'.join(parts)}' is not installed with metad2a. Reinstall it, or run from a checkout.")
 
 
 def cache_dir() -> Path:

@@ -81,7 +81,7 @@ def import_official(folder: str | Path, out_folder: str | Path, *, source: str =
         rows=[record_row(record) for record in _records(entries, tasks, splits)],
         recipes={RECIPE: _RECIPE_TEXT},
         sources={SOURCE: _LICENCE},
-        command=f"metad2a import official --source {source}",
+        command="metad2a import metad2a-database OFFICIAL_FOLDER OUT",
         notes=_NOTES | {"topology": [list(edge) for edge in OFFICIAL_TOPOLOGY]},
     )
 

@@ -247,12 +247,13 @@ def _sha256(path: Path) -> str:
 
 
 def _find(where: str | Path) -> Path:
-    folder = Path(where)
+    folder, ours = Path(where), shipped("data")
+    # A folder that only happens to be called like a shipped database must not hide it.
+    for found in (folder, ours / str(where)):
+        if (found / MANIFEST).is_file():
+            return found
     if folder.is_dir():
         return folder
-    ours = shipped("data")
-    if (ours / str(where) / MANIFEST).is_file():
-        return ours / str(where)
     known = sorted(path.parent.name for path in ours.glob(f"*/{MANIFEST}"))
     raise DatabaseError(
         f"there is no database '{where}': it is no folder, and no name of one that is shipped "

@@ -26,6 +26,7 @@ Row = dict[str, float | int]
 
 # What torch.load and load_state_dict raise on files that are damaged or of another program.
 _RESTORE_ERRORS = (
+    IndexError,
     OSError,
     EOFError,
     KeyError,

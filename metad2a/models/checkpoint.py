@@ -250,7 +250,7 @@ def _check_suffix(path: Path) -> None:
     if path.suffix != SUFFIX:
         raise CheckpointError(
             f"{path}: a checkpoint's name ends in {SUFFIX}. "
-            "Official weights (.pt) are converted by 'metad2a import'."
+            "Official weights (.pt) are read by metad2a.models.official.read_official."
         )
 
 

@@ -192,9 +192,7 @@ def _text(place: Point, text: str, colour: str) -> str:
 
 
 def _svg(width: float, height: float, drawing: CellDrawing, parts: Sequence[str]) -> str:
-    edges = ", ".join(
-        f"{drawing.nodes[u]} to {drawing.nodes[v]} {label}".strip() for u, v, label in drawing.edges
-    )
+    edges = ", ".join(f"{drawing.nodes[u]} to {drawing.nodes[v]} {label}".strip() for u, v, label in drawing.edges)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" role="img"><title>{escape(_printable(edges))}</title>{"".join(parts)}</svg>'

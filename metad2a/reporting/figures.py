@@ -109,14 +109,10 @@ def predicted_histogram(predicted: Numbers, *, picked: Numbers = ()) -> Chart:
     """Draw how the predicted accuracies (percent) of the candidates spread, and where the picked ones lie."""
     counts, edges = np.histogram(np.asarray(predicted, dtype=float), bins="doane" if len(predicted) > 1 else 1)
     figure, (axis,) = _figure(1, height=2.8)
-    axis.bar(
-        edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[4], edgecolor="white", lw=0.8
-    )
+    axis.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=COLOURS[4], edgecolor="white", lw=0.8)
     if len(picked):
         low = -0.05 * max(int(counts.max()), 1)
-        axis.plot(
-            picked, [low] * len(picked), ls="", marker="|", ms=11, mew=1.6, color=COLOURS[1], label="picked"
-        )
+        axis.plot(picked, [low] * len(picked), ls="", marker="|", ms=11, mew=1.6, color=COLOURS[1], label="picked")
         axis.legend()
     axis.set_xlabel("predicted accuracy, %")
     axis.set_ylabel("candidates")

@@ -82,10 +82,8 @@ class MetaD2A:
             UnknownNameError: neither a shipped name nor a file.
             CheckpointError: see ``from_checkpoint``.
         """
-        if len(references) == 1 and not Path(references[0]).exists():
-            text = str(references[0])
-            if not text.endswith(".safetensors"):
-                return cls.from_pretrained(text, device=device)
+        if len(references) == 1 and not Path(references[0]).is_file() and not Path(references[0]).suffix:
+            return cls.from_pretrained(str(references[0]), device=device)
         return cls.from_checkpoint(*references, device=device)
 
     def embedder(self) -> Embedder:

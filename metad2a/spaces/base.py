@@ -171,9 +171,7 @@ class SearchSpace(ABC):
         """Return the number of trainable parameters of each network, int64, without building any."""
 
     @abstractmethod
-    def flops(
-        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
-    ) -> np.ndarray:
+    def flops(self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int) -> np.ndarray:
         """Return the multiply-adds for one image of ``resolution`` pixels a side, int64, without building any.
 
         Convolutions and linear layers count, and nothing else: half of what ``torch.utils.flop_counter`` says.

@@ -82,6 +82,4 @@ def _check(batch: "torch_geometric.data.Batch") -> None:
             "and edge_index the edges, (2, E)."
         )
     if bool((batch.edge_index[0] >= batch.edge_index[1]).any()):
-        raise ArchitectureError(
-            "an edge goes from a later to an earlier vertex. Sort each graph topologically."
-        )
+        raise ArchitectureError("an edge goes from a later to an earlier vertex. Sort each graph topologically.")

@@ -89,8 +89,7 @@ class ArchTable:
             return np.array([self._numbers[arch] for arch in archs], dtype=np.int64)
         except KeyError as error:
             raise ArchitectureError(
-                f"{error.args[0]} is none of the {len(self)} architectures of the table. "
-                "Use a table that has it."
+                f"{error.args[0]} is none of the {len(self)} architectures of the table. Use a table that has it."
             ) from error
 
     def arch(self, number: int) -> Architecture:
@@ -100,7 +99,5 @@ class ArchTable:
             ArchitectureError: the table has no such number.
         """
         if not 0 <= number < len(self):
-            raise ArchitectureError(
-                f"the table has no architecture {number}: its numbers are 0..{len(self) - 1}."
-            )
+            raise ArchitectureError(f"the table has no architecture {number}: its numbers are 0..{len(self) - 1}.")
         return self.archs[number]

@@ -146,9 +146,7 @@ class SearchSpaceContract:
         no_vertices = ArchBatch(graphs.types, graphs.edges, torch.zeros_like(graphs.mask))
         assert space.decode(ArchBatch.cat([no_types, no_vertices, graphs])) == [None] * 4 + archs[:2]
 
-    def test_allowed_types_admit_every_architecture(
-        self, space: SearchSpace, archs: list[Architecture]
-    ) -> None:
+    def test_allowed_types_admit_every_architecture(self, space: SearchSpace, archs: list[Architecture]) -> None:
         graphs = space.encode(archs)
         for position in range(space.num_nodes):
             allowed = space.allowed_types(graphs.types[:, :position])
@@ -210,9 +208,7 @@ class SearchSpaceContract:
             decisions = zip(child.choices, a.choices, b.choices, strict=True)
             assert all(own in (first, second) for own, first, second in decisions)
 
-    def test_enumerate_yields_every_architecture_once(
-        self, space: SearchSpace, archs: list[Architecture]
-    ) -> None:
+    def test_enumerate_yields_every_architecture_once(self, space: SearchSpace, archs: list[Architecture]) -> None:
         try:
             listed = list(itertools.islice(space.enumerate(), LISTABLE))
         except ArchitectureError:

@@ -129,7 +129,7 @@ class MetaTraining:
             seen = sorted({name for row in state.history for name in row})
             raise ConfigError(
                 f"the monitored score '{schedule.monitor}' was never a number, so no epoch is the best. "
-                f"Set schedule.monitor to one of: {', '.join(seen)}."
+                f"Set model.monitor to one of: {', '.join(seen)}."
             )
         self.tracker.artifact(self.best_file, "model")
         return state

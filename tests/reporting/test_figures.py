@@ -53,9 +53,7 @@ def histogram() -> Chart:
 
 
 def best_of(method: str = "metad2a") -> Chart:
-    return best_of_curves(
-        {method: {1: [70.0, 72.0], 10: [73.0, 73.5]}, "random": {1: [60.0], 10: [70.0]}}, best=74
-    )
+    return best_of_curves({method: {1: [70.0, 72.0], 10: [73.0, 73.5]}, "random": {1: [60.0], 10: [70.0]}}, best=74)
 
 
 def bars() -> Chart:
@@ -89,9 +87,7 @@ def test_drawing_leaves_no_trace() -> None:
         make()
     assert dict(mpl.rcParams) == before
     code = "import sys, metad2a.reporting.figures, metad2a.reporting.html; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "pandas", "scipy", "jinja2"} & set(loaded)
 
 
@@ -111,9 +107,7 @@ def test_figures_of_one_page_share_no_ids() -> None:
 def test_learning_curves_have_a_panel_per_kind_and_name_every_metric_once() -> None:
     chart = curves()
     text = words(chart)
-    assert [text.count(name) for name in ("loss", "spearman", "train/loss", "val/loss", "val/spearman")] == [
-        1
-    ] * 5
+    assert [text.count(name) for name in ("loss", "spearman", "train/loss", "val/loss", "val/spearman")] == [1] * 5
     assert len(chart.data.rows) == 3 * 3 * 20
 
 

@@ -38,8 +38,7 @@ def test_the_run_record_says_who_when_and_with_what(tmp_path: Path) -> None:
     assert (run["run_id"], run["job"], run["seed"], run["status"]) == ("r1", "train", 7, "done")
     assert run["ended"] >= run["started"]
     assert (
-        run["versions"]["torch"] == torch.__version__.split("+")[0]
-        or run["versions"]["torch"] == torch.__version__
+        run["versions"]["torch"] == torch.__version__.split("+")[0] or run["versions"]["torch"] == torch.__version__
     )
     assert run["resumed"] == []
     assert json.loads((tmp_path / "config.json").read_text()) == {"lr": 0.1}

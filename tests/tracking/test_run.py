@@ -163,9 +163,7 @@ def test_an_unknown_mode_is_refused() -> None:
 
 def test_importing_the_trackers_imports_no_dashboard() -> None:
     code = "import sys, metad2a.tracking.build, metad2a.tracking.run; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"wandb", "tensorboard", "torch", "pandas"} & set(loaded)
 
 
