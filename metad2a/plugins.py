@@ -14,7 +14,7 @@ from typing import Any
 
 from metad2a.errors import UserError, unknown_name
 
-KINDS = ("spaces", "embedders", "proxies")
+KINDS = ("spaces", "embedders", "proxies", "trackers")
 
 
 @cache

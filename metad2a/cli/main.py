@@ -153,7 +153,7 @@ def import_(
 @app.command()
 def ls(
     what: Annotated[
-        str, typer.Argument(help="spaces | embedders | proxies | checkpoints | databases | experiments | runs")
+        str, typer.Argument(help="One kind: spaces, embedders, checkpoints ...; see the output without it.")
     ] = "all",
 ) -> None:
     """List what there is."""

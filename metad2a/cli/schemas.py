@@ -49,10 +49,10 @@ class ScheduleConf:
 
 @dataclass
 class TrackerConf:
-    """Which trackers, and the options of Weights & Biases."""
+    """Which trackers, and the options of each by its name."""
 
     names: list[str] = MISSING
-    wandb: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,24 +1,20 @@
 """Trackers by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metad2a import plugins
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.tracking.base import Tracker, Trackers
 from metad2a.tracking.local import LocalTracker
 from metad2a.tracking.safe import Safe
-from metad2a.tracking.tensorboard import TensorBoardTracker
-from metad2a.tracking.wandb import WandbTracker
-
-EXTERNAL: dict[str, Callable[..., Tracker]] = {"wandb": WandbTracker, "tensorboard": TensorBoardTracker}
-NAMES = ("local", *EXTERNAL)
 
 
 def make_trackers(names: Sequence[str] = (), **options: Mapping[str, Any]) -> Trackers:
     """Return the local files, always first, and the named trackers, which can never stop the run.
 
     Args:
-        names: of ``NAMES``; ``local`` need not be said.
+        names: built in (``wandb``, ``tensorboard``) or from an installed package; ``local`` need not be said.
         options: arguments of a tracker by its name, ``wandb={"project": "mine"}``; those of trackers that are
             not named are not used.
 
@@ -26,15 +22,17 @@ def make_trackers(names: Sequence[str] = (), **options: Mapping[str, Any]) -> Tr
         UnknownNameError: there is no such tracker.
         ConfigError: a tracker does not take an option, or its package is not installed.
     """
+    known = ("local", *plugins.names("trackers"))
     for name in (*names, *options):
-        if name not in NAMES:
-            raise unknown_name("tracker", name, NAMES)
+        if name not in known:
+            raise unknown_name("tracker", name, known)
     external = [name for name in dict.fromkeys(names) if name != "local"]
     return Trackers([LocalTracker(), *(Safe(_make(name, options.get(name, {}))) for name in external)])
 
 
 def _make(name: str, options: Mapping[str, Any]) -> Tracker:
     try:
-        return EXTERNAL[name](**options)
+        tracker: Tracker = plugins.load("trackers", name)(**options)
+        return tracker
     except TypeError as error:
         raise ConfigError(f"tracker '{name}' cannot be made from its options: {error}.") from error

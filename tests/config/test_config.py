@@ -132,7 +132,7 @@ def test_every_recipe_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", options("tracker"))
 def test_every_tracker_option_makes_trackers(name: str) -> None:
     tracker = plain(compose("train", [f"tracker={name}"]).tracker)
-    made = make_trackers(tracker["names"], wandb=tracker["wandb"])
+    made = make_trackers(tracker["names"], **tracker["options"])
     assert len(made.members) == len(tracker["names"])
 
 

@@ -15,6 +15,7 @@ from metad2a.cli import output
 from metad2a.cli.configuration import compose
 from metad2a.cli.jobs import train as train_job
 from metad2a.data.cache import FeatureCache
+from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import OutputError
@@ -24,7 +25,7 @@ from metad2a.reporting.reports import TrainedCell, demo_report
 from metad2a.runtime import new_run_id, write_json
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
-from metad2a.search.result import SearchResult
+from metad2a.spaces.base import Architecture
 
 OPTIONS_FILE = "demo.json"
 _UNSEEN = "embedded:digits"
@@ -74,18 +75,19 @@ def _stages(folder: Path, *, seed: int, quick: bool) -> None:
     for kind in ("predictor", "generator"):
         with clock.stage(f"meta-train the {kind}"):
             runs[kind] = _meta_train(kind, folder / kind, seed=seed, quick=quick)
+    # The search sees the training images only: the others will judge what it found.
+    train, valid = ImageSet.open(_UNSEEN).split(_TRAIN_SHARE, seed)
     with clock.stage(f"search {_UNSEEN}"):
         model = MetaD2A.from_checkpoint(*(path / "checkpoints" / "best.safetensors" for path in runs.values()))
-        result = model.search(
-            ImageSet.open(_UNSEEN),
-            n_candidates=20 if quick else 500,
-            images_per_class=_images(quick),
-            random_state=seed,
-            cache=FeatureCache(),
-        )
+        images_per_class = 4 if quick else 50
+        features = model.embed(train, images_per_class=images_per_class, random_state=seed, cache=FeatureCache())
+        result = model.search(features, n_candidates=20 if quick else 500, random_state=seed)
         output.print_search(result, 5)
     with clock.stage("really train the first-ranked and some random cells"):
-        trained = _train_cells(model, result, seed=seed, quick=quick)
+        archs = [model.space.parse(result.best.arch)]
+        archs += RandomSearch(model.space, seed=seed).ask(1 if quick else _RANDOM_CELLS)
+        oracle = TrainingOracle(model.space, train, valid, _recipe(quick))
+        trained = _train_cells(model, features, archs, oracle, seed=seed, trainings=1 if quick else _TRAININGS)
         verdict = _verdict(trained)
         output.console.print(verdict)
     write_json(folder / "search.json", result.to_dict())
@@ -112,19 +114,24 @@ def _meta_train(kind: str, folder: Path, *, seed: int, quick: bool) -> Path:
     return folder
 
 
-def _train_cells(model: MetaD2A, result: SearchResult, *, seed: int, quick: bool) -> list[TrainedCell]:
-    """Train the first-ranked and some random cells on images that no choice has looked at."""
+def _recipe(quick: bool) -> Recipe:
+    """Return the recipe of the demo database's labels."""
     recipe = Recipe.from_dict(next(iter(MetaDatabase.load("demo").manifest["recipes"].values())))
-    if quick:
-        recipe = replace(recipe, epochs=1)
-    images = ImageSet.open(_UNSEEN)
-    train, valid = images.split(_TRAIN_SHARE, seed)
-    oracle = TrainingOracle(model.space, train, valid, recipe)
-    random = RandomSearch(model.space, seed=seed).ask(1 if quick else _RANDOM_CELLS)
-    archs = [model.space.parse(result.best.arch), *random]
-    features = model.embed(images, images_per_class=_images(quick), random_state=seed, cache=FeatureCache())
+    return replace(recipe, epochs=1) if quick else recipe
+
+
+def _train_cells(
+    model: MetaD2A,
+    features: FeatureSet,
+    archs: Sequence[Architecture],
+    oracle: TrainingOracle,
+    *,
+    seed: int,
+    trainings: int,
+) -> list[TrainedCell]:
+    """Train each architecture ``trainings`` times; the first one is the search's."""
     predicted = model.predict(features, archs, random_state=seed)
-    turns = [oracle.evaluate(archs, seed=turn) for turn in range(1 if quick else _TRAININGS)]
+    turns = [oracle.evaluate(archs, seed=turn) for turn in range(trainings)]
     return [
         TrainedCell(
             picked="random" if place else "first-ranked",
@@ -134,10 +141,6 @@ def _train_cells(model: MetaD2A, result: SearchResult, *, seed: int, quick: bool
         )
         for place, arch in enumerate(archs)
     ]
-
-
-def _images(quick: bool) -> int:
-    return 4 if quick else 50
 
 
 def _verdict(trained: Sequence[TrainedCell]) -> str:

@@ -64,7 +64,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         run_id=run_id,
         job=f"train-{cfg.model.kind}",
         seed=cfg.seed,
-        trackers=make_trackers(cfg.tracker.names, wandb=values["tracker"]["wandb"]),
+        trackers=make_trackers(cfg.tracker.names, **values["tracker"]["options"]),
         resumed=resume,
     ) as tracker:
         training = MetaTraining(
