@@ -19,7 +19,7 @@ _GRAPHS_A_ROUND = 512
 _MAX_ROUNDS = 200
 _SETS_A_ROUND = 32
 _FEATURE_BUDGET = 16_000_000  # numbers in the drawn features of one batch: 64 MB
-_STALLED = 0.05  # share of new architectures in a round below which the temperature rises
+_STALLED = 0.05  # share of useful new architectures in a round below which the temperature rises
 _WARMER = 1.3
 
 
@@ -64,8 +64,8 @@ def generate(
 ) -> Generation:
     """Draw until ``n`` distinct architectures within ``limits`` are found.
 
-    A generator that repeats itself is drawn from at a rising temperature, so that the list fills up; when even
-    that finds nothing new the list stays shorter.
+    A generator that repeats itself, or hardly ever meets the limits, is drawn from at a rising temperature, so that
+    the list fills up; when even that finds nothing new the list stays shorter.
     """
     latents: Float[Tensor, "B Z"] = torch.cat(
         [
@@ -88,12 +88,13 @@ def generate(
         sampled, valid = sampled + len(graphs), valid + len(decoded)
         new = [arch for arch in dict.fromkeys(decoded) if arch not in seen]
         seen.update(new)
+        before = len(found)
         if new:
             allowed = limits.admits(space, new, len(features.classes))
             found.update(dict.fromkeys(arch for arch, ok in zip(new, allowed, strict=True) if ok))
         if len(found) >= n or len(seen) >= space.size:
             break
-        if len(new) < _STALLED * len(graphs):
+        if len(found) - before < _STALLED * len(graphs):
             temperature *= _WARMER
     if len(found) < n:
         _log.warning("found %d of %d architectures (limits: %s)", len(found), n, limits)

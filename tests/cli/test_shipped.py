@@ -5,9 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from metad2a.data.features import FeatureSet
 from metad2a.database.published import MetaDatabase
 from metad2a.models.checkpoint import Checkpoint
-from metad2a.runtime import shipped
+from metad2a.runtime import shipped, torch_rng
 from metad2a.search.metad2a import MetaD2A
 from metad2a.spaces.nasbench201 import NASBench201
 
@@ -59,3 +63,19 @@ def test_both_are_named(run: Run) -> None:
     assert "databases: demo" in text
     assert '"generator"' in run("info", "nasbench201").done().out
     assert "name: demo" in run("info", "demo").done().out
+
+
+def test_tight_limits_still_fill_the_list() -> None:
+    """The shipped generator prefers large cells; 729 of 15,625 are this small."""
+    model = MetaD2A.from_pretrained("nasbench201", device="cpu")
+    rng = torch_rng("features")
+    features = FeatureSet(
+        torch.rand(20, 1280, generator=rng),
+        np.repeat(np.arange(10), 2),
+        [str(number) for number in range(10)],
+        embedder=str(model.checkpoint.embedder["fingerprint"]),
+        name="random",
+    )
+    result = model.search(features, n_candidates=200, max_params=80_000)
+    assert len(result.candidates) == 200
+    assert max(candidate.params for candidate in result.candidates) <= 80_000
