@@ -1,6 +1,5 @@
 """The commands that Hydra configures: train, evaluate, build-database; and resume, which continues one of them."""
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +14,6 @@ from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import train as train_job
 from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
-
-_log = logging.getLogger(__name__)
 
 Job = Callable[..., Any]
 JOBS: dict[str, Job] = {
