@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metad2a.errors import ArchitectureError
-from metad2a.models.graph_encoder import GatedCell
+from metad2a.models.graph_encoder import GatedCell, Recurrence
 from metad2a.spaces.base import ArchBatch
 
 END = 1
@@ -129,34 +129,46 @@ class GraphDecoder(nn.Module):
 
         An edge ``u -> v`` is judged when the edges from the vertices between ``u`` and ``v`` are already there.
         """
-        states = [self.cell(archs.types[:, 0], self.initial_state(z))]
-        messages: list[Tensor] = []
-        type_logits: list[Tensor] = []
-        edge_logits: list[Tensor] = []
-        latest = states[0]
+        step = self.cell.prepare()
+        size, full = archs.types.shape[1], bool(archs.mask.all())
+        states = [step.states(archs.types[:, 0], self.initial_state(z))]
+        latest, growing, messages = states[:], [], []
         edges = archs.edges.to(z.dtype)
-        for v in range(1, archs.types.shape[1]):
-            type_logits.append(self.type_net(latest))
-            messages.append(self.cell.message(states[-1], v - 1))
+        for v in range(1, size):
+            messages.append(step.message(states[-1], v - 1))
             heard = edges[:, :v, v, None] * torch.stack(messages, dim=1)
-            exists = archs.mask[:, v, None]
             if self.topology is not None:
-                state = self.cell(archs.types[:, v], heard.sum(1)) * exists
+                state = step.states(archs.types[:, v], heard.sum(1))
             else:
                 # Row u has heard u and all later vertices; row v, after them, has heard nothing.
                 partial = F.pad(heard.flip(1).cumsum(1).flip(1), (0, 0, 0, 1))
-                types = archs.types[:, v, None].expand(-1, v + 1)
-                growing = self.cell(types, partial) * exists[..., None]
-                pairs = torch.cat([torch.stack(states, dim=1), growing[:, 1:]], dim=-1)
-                edge_logits.append(self.edge_net(pairs).squeeze(-1))
-                state = growing[:, 0]
-            states.append(state)
-            latest = torch.where(exists, state, latest)
-        return Forced(
-            torch.stack(type_logits, dim=1),
-            torch.cat(edge_logits, dim=1) if edge_logits else None,
-            torch.stack(states, dim=1),
-        )
+                grown = step.states(archs.types[:, v, None].expand(-1, v + 1), partial)
+                growing.append(grown[:, 1:])
+                state = grown[:, 0]
+            exists = archs.mask[:, v, None]
+            states.append(state if full else state * exists)
+            latest.append(state if full else torch.where(exists, state, latest[-1]))
+        every_state = torch.stack(states, dim=1)
+        edge_logits = None
+        if growing:
+            v, u = torch.tril_indices(size, size, offset=-1, device=z.device)
+            grown = torch.cat(growing, dim=1)
+            grown = grown if full else grown * archs.mask[:, v, None]
+            edge_logits = self._edge_logits(self._from_source(every_state)[:, u], grown)
+        return Forced(self.type_net(torch.stack(latest[:-1], dim=1)), edge_logits, every_state)
+
+    def _from_source(self, states: Float[Tensor, "*vertices H"]) -> Float[Tensor, "*vertices four_H"]:
+        """Return what vertices add, as sources of edges, to the hidden layer of the edge network."""
+        first = cast("nn.Linear", self.edge_net[0])
+        return F.linear(states, first.weight[:, : states.shape[-1]], first.bias)
+
+    def _edge_logits(
+        self, from_source: Float[Tensor, "*pairs four_H"], target: Float[Tensor, "*pairs H"]
+    ) -> Float[Tensor, "*pairs"]:
+        """Return the logits of edges, given ``_from_source`` of their sources and the states of their targets."""
+        first = cast("nn.Linear", self.edge_net[0])
+        hidden = from_source + F.linear(target, first.weight[:, target.shape[-1] :])
+        return self.edge_net[2](F.relu(hidden)).squeeze(-1)
 
     def log_likelihood(
         self, z: Float[Tensor, "B Z"], archs: ArchBatch
@@ -212,13 +224,16 @@ class GraphDecoder(nn.Module):
                 raise ValueError("a stochastic decoding needs a generator or draws.")
             draws = Draws.random(len(z), self.num_nodes, edges=topology is None, generator=generator)
         grown = _Growth.start(len(z), self.num_nodes, draws, temperature)
-        grown.states.append(self.cell(grown.types_of(0, z.device), self.initial_state(z)))
+        step = self.cell.prepare()
+        state = step.states(grown.types_of(0, z.device), self.initial_state(z))
         for v in range(1, self.num_nodes):
-            latest = grown.states[-1]
-            grown.add_vertex(v, self.type_net(latest), rules.allowed_types(grown.graphs.types[:, :v]))
-            grown.messages.append(self.cell.message(latest, v - 1))
-            state = self._decide_edges(grown, v) if topology is None else self._take_edges(grown, v, topology)
-            grown.states.append(state)
+            grown.add_vertex(v, self.type_net(state), rules.allowed_types(grown.graphs.types[:, :v]))
+            grown.messages.append(step.message(state, v - 1))
+            if topology is None:
+                grown.sources.append(self._from_source(state))
+                state = self._decide_edges(step, grown, v)
+            else:
+                state = self._take_edges(step, grown, v, topology)
         return grown.graphs.to(z.device)
 
     def _given_edges(self, rules: DecodingRules) -> Bool[Tensor, "N N"] | None:
@@ -232,24 +247,26 @@ class GraphDecoder(nn.Module):
             )
         return given
 
-    def _take_edges(self, grown: "_Growth", v: int, topology: Bool[Tensor, "N N"]) -> Float[Tensor, "B H"]:
+    def _take_edges(
+        self, step: Recurrence, grown: "_Growth", v: int, topology: Bool[Tensor, "N N"]
+    ) -> Float[Tensor, "B H"]:
         """Add the given edges into vertex ``v`` and return its state."""
         into = topology[:v, v]
         grown.graphs.edges[:, :v, v] = into & grown.graphs.mask[:, v, None]
-        messages = torch.stack(grown.messages)
-        incoming = torch.einsum("u,ubh->bh", into.to(messages), messages)
-        return self.cell(grown.types_of(v, messages.device), incoming)
+        incoming = torch.zeros_like(grown.messages[0])
+        for u in into.nonzero().flatten().tolist():
+            incoming += grown.messages[u]
+        return step.states(grown.types_of(v, incoming.device), incoming)
 
-    def _decide_edges(self, grown: "_Growth", v: int) -> Float[Tensor, "B H"]:
+    def _decide_edges(self, step: Recurrence, grown: "_Growth", v: int) -> Float[Tensor, "B H"]:
         """Decide the edges into vertex ``v``, the nearest first, and return its state."""
         incoming = torch.zeros_like(grown.messages[0])
         types = grown.types_of(v, incoming.device)
-        state = self.cell(types, incoming)
+        state = step.states(types, incoming)
         for u in range(v - 1, -1, -1):
-            logits = self.edge_net(torch.cat([grown.states[u], state], dim=-1)).squeeze(-1)
-            taken = grown.add_edges(u, v, logits)
+            taken = grown.add_edges(u, v, self._edge_logits(grown.sources[u], state))
             incoming = incoming + taken[:, None].to(incoming) * grown.messages[u]
-            state = self.cell(types, incoming)
+            state = step.states(types, incoming)
         grown.close(v)
         return state
 
@@ -264,8 +281,8 @@ class _Growth:
     graphs: ArchBatch
     draws: Draws | None
     temperature: float
-    states: list[Tensor]
     messages: list[Tensor]
+    sources: list[Tensor]
 
     @staticmethod
     def start(n: int, num_nodes: int, draws: Draws | None, temperature: float) -> "_Growth":

@@ -1,6 +1,7 @@
 """From architecture graphs to vectors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -24,24 +25,58 @@ class GatedCell(nn.Module):
 
     def __init__(self, num_types: int, num_nodes: int, hidden: int) -> None:
         super().__init__()
-        self.num_types, self.num_nodes = num_types, num_nodes
         self.cell = nn.GRUCell(num_types, hidden)
         self.gate = nn.Linear(hidden + num_nodes, hidden)
         self.map = nn.Linear(hidden + num_nodes, hidden, bias=False)
 
-    def message(self, state: Float[Tensor, "B H"], vertex: int) -> Float[Tensor, "B H"]:
-        """Return what ``vertex`` tells its successors."""
-        sender = state.new_zeros(len(state), self.num_nodes)
-        sender[:, vertex] = 1
-        tagged = torch.cat([state, sender], dim=-1)
-        return torch.sigmoid(self.gate(tagged)) * self.map(tagged)
+    def prepare(self) -> "Recurrence":
+        """Return the weights as a walk over a batch of graphs needs them; do it once a walk."""
+        hidden = self.cell.hidden_size
+        gate, to_gate = self.gate.weight.split([hidden, self.gate.in_features - hidden], dim=1)
+        mapped, to_map = self.map.weight.split([hidden, self.map.in_features - hidden], dim=1)
+        return Recurrence(
+            # One-hot vectors times a matrix are rows of it.
+            by_type=self.cell.weight_ih.T + self.cell.bias_ih,
+            by_state=self.cell.weight_hh,
+            bias=self.cell.bias_hh,
+            speak=torch.cat([mapped, gate]),
+            by_sender=torch.cat([to_map, to_gate + self.gate.bias[:, None]]).T,
+        )
 
-    def forward(
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The two steps of a walk: from what a vertex hears to its state, and from its state to what it says.
+
+    Attributes:
+        by_type: what a vertex type adds to the three gates of the GRU cell.
+        by_state: weight of what is heard, of the same gates.
+        bias: of the same gates.
+        speak: weight of a message and, below it, of its gate.
+        by_sender: what the sender's number adds to them.
+    """
+
+    by_type: Float[Tensor, "T three_H"]
+    by_state: Float[Tensor, "three_H H"]
+    bias: Float[Tensor, " three_H"]
+    speak: Float[Tensor, "two_H H"]
+    by_sender: Float[Tensor, "N two_H"]
+
+    def states(
         self, types: Int[Tensor, "*vertices"], incoming: Float[Tensor, "*vertices H"]
     ) -> Float[Tensor, "*vertices H"]:
         """Return the states of vertices of ``types`` that hear ``incoming``, the sum of their messages."""
-        onehot = F.one_hot(types, self.num_types).to(incoming)
-        return self.cell(onehot.flatten(0, -2), incoming.flatten(0, -2)).view_as(incoming)
+        given = F.embedding(types, self.by_type)
+        heard = F.linear(incoming, self.by_state, self.bias)
+        width = incoming.shape[-1]
+        gates = torch.sigmoid(given[..., : 2 * width] + heard[..., : 2 * width])
+        reset, keep = gates.chunk(2, dim=-1)
+        new = torch.tanh(torch.addcmul(given[..., 2 * width :], reset, heard[..., 2 * width :]))
+        return torch.lerp(new, incoming, keep)
+
+    def message(self, state: Float[Tensor, "*vertices H"], vertex: int) -> Float[Tensor, "*vertices H"]:
+        """Return what ``vertex`` tells its successors."""
+        return F.glu(F.linear(state, self.speak, self.by_sender[vertex]), dim=-1)
 
 
 class GraphEncoder(nn.Module):
@@ -62,9 +97,12 @@ class GraphEncoder(nn.Module):
     def states(self, archs: ArchBatch) -> tuple[Float[Tensor, "B N H"], Float[Tensor, "B N H"]]:
         """Return the state of every vertex when reading along the edges, and when reading against them."""
         vertices = range(archs.types.shape[1])
-        ahead = _walk(self.ahead, archs, vertices)
         flipped = ArchBatch(archs.types.flip(1), archs.edges.transpose(1, 2).flip(1, 2), archs.mask.flip(1))
-        return ahead, _walk(self.back, flipped, vertices[::-1]).flip(1)
+        # Without a gradient there are often thousands of graphs, and most of their beginnings are the same.
+        walk = _walk if torch.is_grad_enabled() else _walk_shared
+        ahead = walk(self.ahead.prepare(), archs, vertices)
+        back = walk(self.back.prepare(), flipped, vertices[::-1])
+        return torch.stack(ahead, dim=1), torch.stack(back[::-1], dim=1)
 
     def forward(self, archs: ArchBatch) -> Float[Tensor, "B H"]:
         """Return one vector a graph. Padding has no edges, so it has no influence."""
@@ -74,16 +112,50 @@ class GraphEncoder(nn.Module):
         return self.unify(torch.cat([ahead[rows, last], back[:, 0]], dim=-1))
 
 
-def _walk(cell: GatedCell, archs: ArchBatch, names: Sequence[int]) -> Float[Tensor, "B N H"]:
+def _walk(step: Recurrence, archs: ArchBatch, names: Sequence[int]) -> list[Float[Tensor, "B H"]]:
     """Return the states of vertices visited in order; ``names`` are their numbers in the messages."""
-    weight = cell.gate.weight
-    edges = archs.edges.to(weight.dtype)
+    some, every = archs.edges.any(0).tolist(), archs.edges.all(0).tolist()
+    silence = step.by_state.new_zeros(len(archs), step.by_state.shape[1])
     states: list[Tensor] = []
-    messages: list[Tensor] = []
-    incoming = weight.new_zeros(len(archs), weight.shape[0])
+    messages: dict[int, Tensor] = {}
     for v in range(len(names)):
-        if v:
-            messages.append(cell.message(states[-1], names[v - 1]))
-            incoming = torch.einsum("bu,buh->bh", edges[:, :v, v], torch.stack(messages, dim=1))
-        states.append(cell(archs.types[:, v], incoming))
-    return torch.stack(states, dim=1)
+        incoming = silence
+        for u in range(v):
+            if some[u][v]:
+                if u not in messages:
+                    messages[u] = step.message(states[u], names[u])
+                heard = messages[u] if every[u][v] else archs.edges[:, u, v, None] * messages[u]
+                incoming = heard if incoming is silence else incoming + heard
+        states.append(step.states(archs.types[:, v], incoming))
+    return states
+
+
+def _walk_shared(step: Recurrence, archs: ArchBatch, names: Sequence[int]) -> list[Float[Tensor, "B H"]]:
+    """Return what ``_walk`` returns, computing once what graphs with the same beginning have in common."""
+    some, every = archs.edges.any(0).tolist(), archs.edges.all(0).tolist()
+    order = torch.arange(len(archs), device=archs.types.device)
+    beginning = torch.zeros_like(order)
+    states: list[Tensor] = []
+    messages: dict[int, Tensor] = {}
+    for v in range(len(names)):
+        beginning = _distinct(beginning, archs.types[:, v])
+        for u in range(v):
+            if some[u][v] and not every[u][v]:
+                beginning = _distinct(beginning, archs.edges[:, u, v].long())
+        example = torch.empty_like(order[: int(beginning.max()) + 1]).scatter_(0, beginning, order)
+        incoming = step.by_state.new_zeros(len(example), step.by_state.shape[1])
+        for u in range(v):
+            if some[u][v]:
+                heard = messages[u][example]
+                incoming += heard if every[u][v] else heard * archs.edges[example, u, v, None]
+        state = step.states(archs.types[example, v], incoming)
+        states.append(state[beginning])
+        if any(some[v]):
+            messages[v] = step.message(state, names[v])[beginning]
+    return states
+
+
+def _distinct(beginning: Int[Tensor, " B"], detail: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """Return numbers from 0 that are equal for graphs with equal ``beginning`` and equal ``detail``."""
+    numbers: Tensor = torch.unique(beginning * (detail.max() + 1) + detail, return_inverse=True)[1]
+    return numbers

@@ -1,9 +1,10 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from metad2a.models.set_attention import SetAttention
+from metad2a.models.set_attention import AttentionPool, SetAttention, attend
 from metad2a.models.set_encoder import SetEncoder
 from metad2a.runtime import torch_rng
 
@@ -82,17 +83,38 @@ def test_normalised_features_have_no_scale() -> None:
     assert not torch.allclose(encoder()(features), encoder()(50 * features + 3))
 
 
-def test_attention_is_scaled_by_the_whole_width() -> None:
-    """The block against a plain sum over heads, elements and queries."""
+@pytest.mark.parametrize("length", [4, 70], ids=["small", "large"])
+def test_attention_is_a_plain_sum_over_heads_and_elements(length: int) -> None:
+    """Small sets and large ones take different ways; scores are scaled by the whole width."""
     torch.manual_seed(0)
-    block, queries, elements = (
-        SetAttention(5, 3, 8, num_heads=2).double(),
-        normal(1, 2, 5, seed=1),
-        normal(1, 4, 3, seed=2),
-    )
-    q, k, v = block.query(queries), block.key(elements), block.value(elements)
+    block = SetAttention(5, 8, num_heads=2).double()
+    elements = normal(2, length, 5, seed=1)
+    mask = torch.ones(2, length, dtype=torch.bool)
+    mask[1, 3:] = False
+    q, k, v = block.query(elements), block.key(elements), block.value(elements)
     hidden = q.clone()
     for head in (slice(0, 4), slice(4, 8)):
-        weights = (q[0, :, head] @ k[0, :, head].T / 8**0.5).softmax(-1)
-        hidden[0, :, head] += weights @ v[0, :, head]
-    torch.testing.assert_close(block(queries, elements), hidden + block.out(hidden).relu())
+        scores = q[..., head] @ k[..., head].mT / 8**0.5
+        hidden[..., head] += scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1) @ v[..., head]
+    torch.testing.assert_close(block(elements, mask), hidden + block.out(hidden).relu())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_of_attention_over_small_sets(masked: bool) -> None:
+    projected = normal(3, 4, 24, seed=3).requires_grad_()
+    mask = torch.tensor([[True] * 4, [True, False, True, False], [True, False, False, False]]) if masked else None
+    assert torch.autograd.gradcheck(lambda x: attend(x, mask, num_heads=2, scale=0.3), (projected,))
+
+
+def test_pooling_equals_attention_from_the_seed() -> None:
+    """The pool never projects the elements; here the long way."""
+    torch.manual_seed(0)
+    pool = AttentionPool(8, num_heads=2).double()
+    elements = normal(2, 4, 8, seed=4)
+    block = pool.attention
+    q, k, v = block.query(pool.seed[0]), block.key(elements), block.value(elements)
+    attended = [
+        (q[:, head] @ k[..., head].mT / 8**0.5).softmax(-1) @ v[..., head] for head in (slice(0, 4), slice(4, 8))
+    ]
+    hidden = (q + torch.cat(attended, dim=-1)).squeeze(1)
+    torch.testing.assert_close(pool(elements), hidden + block.out(hidden).relu())
