@@ -1,9 +1,12 @@
 """Shared fixtures. Tests are offline and write only below their own temporary folder."""
 
+import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -62,6 +65,82 @@ def features() -> FeatureSet:
     )
 
 
+def _official_layout(name: str, types: int, nodes: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes in a file of the official implementation, written down from its description."""
+    z, tagged, shapes = 56, hidden + nodes, dict[str, tuple[int, ...]]()
+
+    def linear(module: str, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        shapes[f"{module}.weight"] = (outputs, inputs)
+        if bias:
+            shapes[f"{module}.bias"] = (outputs,)
+
+    def gated_cell(cell: str, gate: str, mapper: str) -> None:
+        for part, width in (("ih", types), ("hh", hidden)):
+            shapes[f"{cell}.weight_{part}"] = (3 * hidden, width)
+            shapes[f"{cell}.bias_{part}"] = (3 * hidden,)
+        linear(f"{gate}.0", tagged, hidden)
+        linear(f"{mapper}.0", tagged, hidden, bias=False)
+
+    for way in ("forward", "backward"):
+        gated_cell(f"grue_{way}", f"gate_{way}", f"mapper_{way}")
+    for scope, inputs in (("intra", 512), ("inter", z)):
+        for block, width in (("enc.0", inputs), ("enc.1", z), ("dec.0", z)):
+            for part in "qkvo":
+                linear(f"{scope}_setpool.{block}.mab.fc_{part}", z if part == "o" else width, z)
+        shapes[f"{scope}_setpool.dec.0.S"] = (1, 1, z)
+        linear(f"{scope}_setpool.dec.1", z, z)
+    linear("set_fc.0", 512, z)
+    linear("hv_unify.0", 2 * hidden, hidden)
+    linear("hg_unify.0", 2 * hidden, hidden)
+    linear("fc1", hidden, z)
+    linear("fc2", hidden, z)
+    if name == "predictor":
+        linear("pred_fc.0", 2 * z, hidden)
+        linear("pred_fc.2", hidden, 1)
+        return shapes
+    linear("enc_g_mu", hidden, z)
+    linear("enc_g_var", hidden, z)
+    gated_cell("grud", "decoding_gate", "decoding_mapper")
+    linear("fc3", z, hidden)
+    linear("add_vertex.0", hidden, 2 * hidden)
+    linear("add_vertex.2", 2 * hidden, types)
+    linear("add_edge.0", 2 * hidden, 4 * hidden)
+    linear("add_edge.2", 4 * hidden, 1)
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def official_state() -> Callable[..., dict[str, torch.Tensor]]:
+    """Return a function that makes random weights in the layout of the official implementation."""
+    sizes = {"nasbench201": (7, 8), "mobilenetv3": (29, 22)}
+    widths = {"generator": 56, "predictor": 512}
+
+    def make(name: str, space: str = "nasbench201", *, hidden: int | None = None) -> dict[str, torch.Tensor]:
+        rng = torch_rng("official", name, space)
+        return {
+            key: torch.randn(shape, generator=rng) * (shape[-1] ** -0.5 if len(shape) > 1 else 0.1)
+            for key, shape in _official_layout(name, *sizes[space], hidden or widths[name]).items()
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def resnet18_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write random weights of torchvision's ResNet-18 and return the file; skip without torchvision."""
+    models = pytest.importorskip("torchvision.models")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = models.resnet18(weights=None)
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):  # as after training: they do something
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 1.5)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(net.state_dict(), path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Checkpoint]:
     """Return a function that makes an untrained checkpoint; its arguments replace fields of it."""
@@ -86,3 +165,34 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
         return replace(whole, **fields)
 
     return make
+
+
+@pytest.fixture
+def igraph(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a class whose objects are pickled as those of ``igraph.Graph`` are: made of vertices, edges, types."""
+
+    class Graph:
+        def __init__(self, edges: Sequence[tuple[int, int]], types: Sequence[Any]) -> None:
+            self.edges, self.types = list(edges), list(types)
+
+        def __reduce__(self) -> Any:
+            return Graph, (len(self.types), self.edges, True, {}, {"type": self.types}, {}), {}
+
+    Graph.__module__, Graph.__qualname__ = "igraph", "Graph"
+    module = ModuleType("igraph")
+    module.Graph = Graph  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "igraph", module)
+    return Graph
+
+
+@pytest.fixture
+def write_wnids() -> Callable[[Path], list[str]]:
+    """Return a function that writes the names of ImageNet32's classes to a folder and returns them by label."""
+
+    def write(folder: Path) -> list[str]:
+        wnids = [f"n{(label * 37) % 1000:08d}" for label in range(1000)]  # in no order
+        content = {str(label): wnid for label, wnid in enumerate(wnids, start=1)}
+        (folder / "imagenet32_label_to_wnid.json").write_text(json.dumps(content))
+        return wnids
+
+    return write

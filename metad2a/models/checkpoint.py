@@ -250,7 +250,7 @@ def _check_suffix(path: Path) -> None:
     if path.suffix != SUFFIX:
         raise CheckpointError(
             f"{path}: a checkpoint's name ends in {SUFFIX}. "
-            "Official weights (.pt) are read by metad2a.models.official.read_official."
+            "Official weights (.pt): `metad2a import checkpoint FILE OUT.safetensors` makes one of them."
         )
 
 

@@ -1,7 +1,10 @@
 """Weights of the official implementation (github HayeonLee/MetaD2A) under our names."""
 
+import functools
+import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metad2a.errors import CheckpointError
-from metad2a.models.checkpoint import Part, build_model, empty_model
+from metad2a.data.embedders import resnet18
+from metad2a.errors import CheckpointError, ConfigError
+from metad2a.models.checkpoint import Checkpoint, Part, Target, build_model, empty_model
+from metad2a.spaces.registry import get_space
 
 NUM_HEADS = 4  # no shape tells it
+IMAGES_PER_CLASS = 20
+TARGET_SCALE = 0.01  # standard deviation of the official regression targets
+ACCURACIES = {"nasbench201": (71.57154, 6.693156)}
+"""By space: mean and standard deviation, in percent, of what the official predictor was trained on.
+
+nasbench201: of the 4,230 meta-training records of the authors' database, all but the first 400 of
+``meta_train_tasks_predictor_idx.pt``. The database of mobilenetv3 was not published.
+"""
 SPACES = {(7, 8): "nasbench201", (29, 22): "mobilenetv3"}  # by number of types and of vertices
 
 _ATTENTION = {"fc_q": "query", "fc_k": "key", "fc_v": "value", "fc_o": "out"}
@@ -86,7 +99,9 @@ def read_official(path: str | Path) -> OfficialModel:
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of TorchScript, which is refused just below
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         blocked = re.findall(r"GLOBAL (\S+)", str(error))
         why = (
@@ -101,6 +116,86 @@ def read_official(path: str | Path) -> OfficialModel:
         return convert_official(content)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def official_checkpoint(
+    path: str | Path, *others: str | Path, accuracies: tuple[float, float] | None = None
+) -> Checkpoint:
+    """Return our checkpoint of an official generator, an official predictor, or one of each.
+
+    Args:
+        path: file of the official implementation, see ``read_official``.
+        others: the file of the other model, to have both in one checkpoint.
+        accuracies: mean and standard deviation, in percent, of the accuracies that the predictor was trained on:
+            its file does not say them. Needed for spaces without an entry in ``ACCURACIES``.
+
+    Raises:
+        CheckpointError: a file is none of an official model, the models do not belong together, or nothing tells
+            how the predictor's scores relate to accuracies.
+        ConfigError: ``accuracies`` are no mean and standard deviation in percent.
+    """
+    paths = [Path(file) for file in (path, *others)]
+    models = [read_official(file) for file in paths]
+    if len({model.space for model in models}) > 1:
+        held = ", ".join(f"{file} is a {m.name} of '{m.space}'" for file, m in zip(paths, models, strict=True))
+        raise CheckpointError(f"the files are of different search spaces: {held}. Give two of one space.")
+    if accuracies is not None:
+        _check_accuracies(*accuracies)
+        if all(model.name != "predictor" for model in models):
+            raise CheckpointError(
+                f"mean and standard deviation of accuracies are a predictor's, but {path} is a generator. "
+                "Leave them out."
+            )
+    return functools.reduce(
+        Checkpoint.merge, [_checkpoint(*pair, accuracies) for pair in zip(paths, models, strict=True)]
+    )
+
+
+def _checkpoint(path: Path, model: OfficialModel, accuracies: tuple[float, float] | None) -> Checkpoint:
+    dim = model.part.config["feature_dim"]
+    if dim != resnet18.DIM:
+        raise CheckpointError(
+            f"{path} takes features of {dim} numbers; those of the official models, by ResNet-18, have "
+            f"{resnet18.DIM}. Meta-train on your features instead."
+        )
+    edges = get_space(model.space).topology
+    left = sorted({key.rpartition(".")[0] for key in model.unused})
+    origin = {"official_file": path.name, "sha256": _sha256(path), "left_behind": left}
+    return Checkpoint(
+        parts={model.name: model.part},
+        space=model.space,
+        topology=None if edges is None else edges.nonzero().tolist(),
+        embedder={"name": resnet18.NAME, "fingerprint": resnet18.OFFICIAL_FINGERPRINT, "dim": resnet18.DIM},
+        images_per_class=IMAGES_PER_CLASS,
+        target=_target(path, model.space, accuracies) if model.name == "predictor" else None,
+        provenance={model.name: origin},
+    )
+
+
+def _target(path: Path, space: str, accuracies: tuple[float, float] | None) -> Target:
+    known = accuracies or ACCURACIES.get(space)
+    if known is None:
+        raise CheckpointError(
+            f"{path} does not say how the predictor's scores relate to accuracy, and for '{space}' nobody has "
+            "published it. Give mean and standard deviation, in percent, of the accuracies it was trained on "
+            "(--target-mean M --target-std S), or the imported database (--database FOLDER). For a ranking "
+            "alone any pair will do, such as 70 and 5."
+        )
+    mean, std = known
+    return {"mean": mean, "std": std / TARGET_SCALE}
+
+
+def _check_accuracies(mean: float, std: float) -> None:
+    if not (0 <= mean <= 100 and 0 < std <= 100):
+        raise ConfigError(
+            f"mean {mean:g} and standard deviation {std:g} cannot be those of accuracies in percent. "
+            "Give a mean within 0..100 and a standard deviation above 0, up to 100."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_official(state: Any) -> OfficialModel:

@@ -26,7 +26,7 @@ from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
 
 _PREDICTOR_DRAWS = 10
-_GRAPHS_A_BATCH = 4096
+_GRAPHS_A_BATCH = 1024
 
 
 def pretrained_names() -> list[str]:
@@ -121,6 +121,7 @@ class MetaD2A:
         images_per_class: int = 50,
         random_state: int = 0,
         cache: FeatureCache | None = None,
+        constrained: bool = True,
     ) -> SearchResult:
         """Propose and rank ``n_candidates`` distinct architectures for a data set, training nothing.
 
@@ -133,11 +134,14 @@ class MetaD2A:
             images_per_class: images embedded of each class.
             random_state: same state, same result.
             cache: where features of images seen before are kept.
+            constrained: whether the decoder may make only architectures of the space. False is the official way:
+                it decides types and edges freely, and what it made wrong is thrown away.
 
         Raises:
             ConfigError: a number is out of range.
             LimitError: nothing meets the limits.
-            CheckpointError: the features are of another embedder than the checkpoint's.
+            CheckpointError: the features are of another embedder than the checkpoint's, or its generator cannot
+                decide edges and is to run unconstrained.
             DataError: an image cannot be read.
         """
         if n_candidates < 1:
@@ -163,17 +167,23 @@ class MetaD2A:
             limits=limits,
             generator=torch_rng(random_state, "generate"),
             device=self.device,
+            constrained=constrained,
         )
         clock.append(time.perf_counter())
         archs, latency = made.archs, None
         if not archs:
-            raise LimitError(f"none of the generated architectures meets {limits}. Raise the limits.")
+            raise LimitError(
+                f"none of the generated architectures meets {limits}. Raise the limits."
+                if made.valid
+                else f"none of {made.sampled} freely decoded graphs is an architecture. Search constrained."
+            )
         if limits.max_latency_ms is not None:
             archs, latency = self._within_latency(archs, num_classes, limits.max_latency_ms)
         predicted = self.predict(features, archs, random_state=random_state)
+        candidates = self._rank(archs, predicted, latency, num_classes)
         clock.append(time.perf_counter())
         return SearchResult(
-            candidates=self._rank(archs, predicted, latency, num_classes),
+            candidates=candidates,
             space=self.space.name,
             checkpoint=self.name,
             seed=random_state,
@@ -187,7 +197,7 @@ class MetaD2A:
                 "sampled": made.sampled,
                 "valid": made.valid,
                 "unique": len(archs),
-                "novel": self._novel(archs),
+                "novel": len({candidate.arch for candidate in candidates}.difference(self.checkpoint.train_archs)),
             },
             timing={
                 "embed_s": clock[1] - clock[0],
@@ -226,10 +236,6 @@ class MetaD2A:
         """Return the searcher that proposes the candidates of ``result``, best first."""
         return Ranked([self.space.parse(candidate.arch) for candidate in result.candidates])
 
-    def _novel(self, archs: Sequence[Architecture]) -> int:
-        known = set(self.checkpoint.train_archs)
-        return sum(self.space.format(arch) not in known for arch in archs)
-
     def _within_latency(
         self, archs: list[Architecture], num_classes: int, limit: float | int
     ) -> tuple[list[Architecture], list[float]]:
@@ -259,11 +265,12 @@ class MetaD2A:
         flops = self.space.flops(archs, num_classes, self.space.resolution)
         texts = [self.space.format(arch) for arch in archs]
         order = sorted(range(len(archs)), key=lambda i: (-predicted[i], texts[i]))
+        percent = np.clip(predicted, 0.0, 100.0).tolist()
         return tuple(
             Candidate(
                 rank=rank,
                 arch=texts[i],
-                predicted=float(np.clip(predicted[i], 0.0, 100.0)),
+                predicted=percent[i],
                 std=None,
                 params=int(params[i]),
                 flops=int(flops[i]),

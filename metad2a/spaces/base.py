@@ -58,6 +58,18 @@ class ArchBatch:
         """Return the same graphs on ``device``."""
         return ArchBatch(self.types.to(device), self.edges.to(device), self.mask.to(device))
 
+    def connected(self) -> Bool[Tensor, " B"]:
+        """Return which graphs have one START and one END, and every vertex on a path from the one to the other.
+
+        The official implementation counts no other graph as valid, although a space may not look at the edges.
+        """
+        starts = (self.types == 0) & self.mask
+        ends = (self.types == 1) & self.mask
+        # In a graph without cycles that is a path from START to END for each vertex.
+        entered = (self.edges.any(1) | starts | ~self.mask).all(1)
+        left = (self.edges.any(2) | ends | ~self.mask).all(1)
+        return (starts.sum(1) == 1) & (ends.sum(1) == 1) & entered & left
+
     @staticmethod
     def cat(batches: Sequence["ArchBatch"]) -> "ArchBatch":
         """Join batches of equal ``N``."""

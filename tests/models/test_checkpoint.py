@@ -146,7 +146,7 @@ def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_checkpoint(tmp_path: Path, saved: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"ends in \.safetensors.*read_official"):
+    with pytest.raises(CheckpointError, match=r"ends in \.safetensors.*import checkpoint"):
         Checkpoint.load(tmp_path / "weights.pt")
     with pytest.raises(CheckpointError, match=r"ends in \.safetensors"):
         checkpoint("predictor").save(tmp_path / "weights.pt")

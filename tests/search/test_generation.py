@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from metad2a.data.features import FeatureSet
+from metad2a.errors import CheckpointError
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.runtime import torch_rng
@@ -107,7 +108,7 @@ def test_a_limit_that_leaves_seven_architectures_ends(
     monkeypatch.setattr(
         NASBench201, "params", lambda self, archs, num_classes: np.array([costs.get(arch, 9) for arch in archs])
     )
-    monkeypatch.setattr(generation, "_MAX_ROUNDS", 60)
+    monkeypatch.setattr(generation, "_MOST_DRAWS", 60 * 512)
     with caplog.at_level(logging.WARNING):
         made = run(model, features, n=50, limits=Limits(max_params=2))
     assert set(made.archs) <= set(seven)
@@ -125,6 +126,57 @@ def test_nothing_is_drawn_when_the_whole_space_was_seen(model: Generator, featur
     )
     assert made.sampled == 512, "one round shows more than 40"
     assert len(made.archs) >= 40
+
+
+# --- decoding freely ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def free() -> Generator:
+    """An untrained generator that decides edges itself."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Generator(feature_dim=6, num_types=7, num_nodes=8, hidden=12, latent=8).eval()
+
+
+def test_free_decoding_throws_away_what_the_official_rules_refuse(free: Generator, features: FeatureSet) -> None:
+    space = NASBench201()
+    made = generate(
+        free,
+        space,
+        features,
+        n=30,
+        images_per_class=4,
+        limits=Limits(),
+        generator=torch_rng(0),
+        constrained=False,
+    )
+    assert len(set(made.archs)) == 30
+    rng = torch_rng(0)
+    found = []
+    for _ in range(made.sampled // 100):
+        latents = torch.cat([free.encode(sets)[0] for sets in draw_sets(features, 100, 4, rng)])
+        graphs = free.sample(latents, generator=rng)
+        for i, arch in enumerate(space.decode(graphs)):
+            entered, left = graphs.edges[i].any(0)[1:].all(), graphs.edges[i].any(1)[:-1].all()
+            if arch is not None and entered and left:
+                found.append(arch)
+    assert made.valid == len(found) < made.sampled
+    assert made.archs == list(dict.fromkeys(found))[:30]
+
+
+def test_a_generator_with_given_edges_cannot_decode_freely(model: Generator, features: FeatureSet) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot decode unconstrained.*model\.constrained=false"):
+        generate(
+            model,
+            NASBench201(),
+            features,
+            n=1,
+            images_per_class=4,
+            limits=Limits(),
+            generator=torch_rng(0),
+            constrained=False,
+        )
 
 
 # --- drawing the data set -----------------------------------------------------------------------------------

@@ -239,7 +239,8 @@ def test_a_generator_that_finds_nothing_allowed(
     model: MetaD2A, features: FeatureSet, latency: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(model.space), "listable", False)
-    monkeypatch.setattr(generation, "_MAX_ROUNDS", 2)
+    monkeypatch.setattr(generation, "_MOST_DRAWS", 1024)
+    monkeypatch.setattr(generation, "_MOST_DRAWS_EACH", 1)
     with pytest.raises(LimitError, match="none of the generated architectures meets max_params=1"):
         model.search(features, max_params=1, max_latency_ms=latency)
 

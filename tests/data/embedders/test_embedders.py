@@ -5,13 +5,16 @@ import torch
 from metad2a import plugins
 from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.data.embedders.efficientnet import EfficientNetLite0
+from metad2a.data.embedders.resnet18 import WEIGHTS_VARIABLE
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.testing.embedders import EmbedderContract
 
 
-@pytest.fixture(scope="module", params=plugins.names("embedders"))
-def embedder(request: pytest.FixtureRequest) -> Embedder:
+@pytest.fixture(params=plugins.names("embedders"))
+def embedder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Embedder:
+    if request.param == "resnet18":  # its real weights are a download
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(request.getfixturevalue("resnet18_weights")))
     return get_embedder(request.param)
 
 

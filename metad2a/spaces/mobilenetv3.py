@@ -1,0 +1,324 @@
+"""The MobileNetV3 search space of Once-for-All."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Int64
+from torch import Tensor
+
+from metad2a.errors import ArchitectureError
+from metad2a.spaces.base import ArchBatch, Architecture
+from metad2a.spaces.networks.mobilenetv3 import (
+    DEPTHS,
+    EXPANSIONS,
+    KERNELS,
+    LAYERS,
+    STAGES,
+    MobileNetV3Network,
+    count_flops,
+    count_params,
+)
+from metad2a.spaces.product import ProductSpace
+from metad2a.spaces.scale import checked_scale
+
+START, END, FIRST_LAYER = 0, 1, 2
+"""Vertex types; a layer has type ``FIRST_LAYER + 9 * depth + 3 * kernel + expansion``, in positions."""
+KINDS = len(KERNELS) * len(EXPANSIONS)
+DEFAULT_SCALE = {"width": 100}
+
+
+class MobileNetV3(ProductSpace):
+    """Five stages of two to four layers, each with a kernel of 3, 5 or 7 pixels and an expansion of 3, 4 or 6.
+
+    Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020, in the
+    coding of MetaD2A. Every stage has four layers; those beyond its depth keep a kernel and an expansion of
+    which the network knows nothing. So there are 3**45 architectures, but only 2.2e19 networks: ``canonical``
+    tells which are the same, and ``mutate`` never stays within one network.
+
+    As text, an architecture is its five stages, joined by ``+``; ``d3:k3e4-k5e6-k7e3-~k3e3`` is a stage of depth
+    3, ``~`` marks a layer that is not used. Its decisions are, by stage, the depth, then kernel and expansion of
+    each layer. Its graph is a chain: START, the twenty layers, END; a vertex's type says the depth of the stage,
+    the kernel and the expansion, so the layers of a stage must agree on the depth.
+
+    The networks have the scale option ``width``: channels of all layers, in percent of Once-for-All's first
+    network, rounded to multiples of eight (default 100; Once-for-All published 120 as well). They are made for
+    224 pixels, and take images of any resolution.
+    """
+
+    name = "mobilenetv3"
+    num_types = FIRST_LAYER + len(DEPTHS) * KINDS
+    num_nodes = STAGES * LAYERS + 2
+    resolution = 224
+    options = (len(DEPTHS), *(len(KERNELS), len(EXPANSIONS)) * LAYERS) * STAGES
+
+    # --- names --------------------------------------------------------------------------------------------
+
+    def parse(self, text: str) -> Architecture:
+        """Return the architecture that ``text`` names.
+
+        Raises:
+            ArchitectureError: ``text`` is none; the message says at which character, and what belongs there.
+        """
+        position = 0
+        choices = []
+        for stage in range(STAGES):
+            depth, position = _take(text, position, "+d" if stage else "d", DEPTHS)
+            choices.append(depth)
+            for layer in range(LAYERS):
+                mark = "" if layer < DEPTHS[depth] else "~"
+                for before, options in ((f"{'-' if layer else ':'}{mark}k", KERNELS), ("e", EXPANSIONS)):
+                    choice, position = _take(text, position, before, options)
+                    choices.append(choice)
+        if position < len(text):
+            raise _no_network(text, position, "the end")
+        return Architecture(self.name, tuple(choices))
+
+    def format(self, arch: Architecture) -> str:
+        """Return the text of ``arch``, see the class.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space.
+        """
+        return self._text(arch, unused=True)
+
+    def canonical(self, arch: Architecture) -> str:
+        """Return the text of ``arch`` without the layers that are not used: equal for equal networks.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space.
+        """
+        return self._text(arch, unused=False)
+
+    def _text(self, arch: Architecture, *, unused: bool) -> str:
+        stages = []
+        for depth, blocks in self._stages(arch):
+            layers = [f"k{kernel}e{expansion}" for kernel, expansion in blocks]
+            marked = [f"~{layer}" for layer in layers[depth:] if unused]
+            stages.append(f"d{depth}:" + "-".join(layers[:depth] + marked))
+        return "+".join(stages)
+
+    def _stages(self, arch: Architecture) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Return each stage's depth, and the kernel and the expansion of its four layers."""
+        self.choices([arch])
+        found = []
+        for first in range(0, len(self.options), 1 + 2 * LAYERS):
+            depth, *blocks = arch.choices[first : first + 1 + 2 * LAYERS]
+            layers = [(KERNELS[k], EXPANSIONS[e]) for k, e in zip(blocks[::2], blocks[1::2], strict=True)]
+            found.append((DEPTHS[depth], layers))
+        return found
+
+    def _decisions(
+        self, archs: Sequence[Architecture]
+    ) -> tuple[Int64[np.ndarray, "B 5"], Int64[np.ndarray, "B 5 4"], Int64[np.ndarray, "B 5 4"]]:
+        """Return the depths, the kernels and the expansions, as positions in their options."""
+        table = self.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
+        return table[:, :, 0], table[:, :, 1::2], table[:, :, 2::2]
+
+    # --- graphs -------------------------------------------------------------------------------------------
+
+    def encode(self, archs: Sequence[Architecture]) -> ArchBatch:
+        """Return the graphs of ``archs``, all chains of 22 vertices.
+
+        Raises:
+            ArchitectureError: one of them is none of this space.
+        """
+        depths, kernels, expansions = self._decisions(archs)
+        layers = FIRST_LAYER + KINDS * depths[:, :, None] + len(EXPANSIONS) * kernels + expansions
+        inner = layers.reshape(len(archs), STAGES * LAYERS)
+        types = torch.from_numpy(np.pad(inner, ((0, 0), (1, 1)), constant_values=(START, END)))
+        return ArchBatch(types, self.topology.repeat(len(archs), 1, 1), torch.ones_like(types, dtype=torch.bool))
+
+    def decode(self, graphs: ArchBatch) -> list[Architecture | None]:
+        """Return the architecture of each graph.
+
+        None where the 22 vertices are not START, twenty layers, END, or where the layers of a stage do not agree
+        on its depth. Edges are not looked at.
+        """
+        width = graphs.types.shape[1]
+        if width < self.num_nodes:
+            return [None] * len(graphs)
+        present = torch.arange(width, device=graphs.mask.device) < self.num_nodes
+        types = graphs.types[:, : self.num_nodes]
+        layers = types[:, 1:-1].reshape(-1, STAGES, LAYERS) - FIRST_LAYER
+        depths, kinds = layers // KINDS, layers % KINDS
+        valid = (
+            (graphs.mask == present).all(dim=1)
+            & (types[:, 0] == START)
+            & (types[:, -1] == END)
+            & ((depths >= 0) & (depths < len(DEPTHS)) & (depths == depths[:, :, :1])).all(dim=2).all(dim=1)
+        )
+        blocks = torch.stack([kinds // len(EXPANSIONS), kinds % len(EXPANSIONS)], dim=3).flatten(2)
+        choices = torch.cat([depths[:, :, :1], blocks], dim=2).flatten(1)
+        return [
+            Architecture(self.name, tuple(row)) if ok else None
+            for row, ok in zip(choices.tolist(), valid.tolist(), strict=True)
+        ]
+
+    def allowed_types(self, prefix: Int[Tensor, "B V"]) -> Bool[Tensor, "B T"]:
+        """Return which types the next vertex may have: START, then twenty layers, then END, then none.
+
+        A stage's first layer may have any type; the next three must agree with it on the depth.
+        """
+        batch, position = prefix.shape
+        allowed = torch.zeros(batch, self.num_types, dtype=torch.bool, device=prefix.device)
+        if position == 0:
+            allowed[:, START] = True
+        elif position < self.num_nodes - 1:
+            layer = (position - 1) % LAYERS
+            if layer == 0:
+                allowed[:, FIRST_LAYER:] = True
+            else:
+                depths = torch.arange(len(DEPTHS), device=prefix.device).repeat_interleave(KINDS)
+                stage = (prefix[:, position - layer, None] - FIRST_LAYER) // KINDS
+                allowed[:, FIRST_LAYER:] = depths == stage
+        elif position == self.num_nodes - 1:
+            allowed[:, END] = True
+        return allowed
+
+    @property
+    def topology(self) -> Bool[Tensor, "N N"]:
+        """The edges that every graph has: those from each vertex to the next."""
+        return torch.ones(self.num_nodes, self.num_nodes, dtype=torch.bool).triu(1).tril(1)
+
+    # --- the set ------------------------------------------------------------------------------------------
+
+    def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
+        """Return another network, which differs from ``arch`` in one decision.
+
+        Every depth, and every kernel and expansion of a layer in use, is equally likely to change.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space.
+        """
+        depths, _, _ = self._decisions([arch])
+        used = np.arange(LAYERS) < np.array(DEPTHS)[depths[0]][:, None]
+        matters = np.concatenate([np.ones((STAGES, 1), dtype=bool), used.repeat(2, axis=1)], axis=1)
+        position = int(rng.choice(np.flatnonzero(matters)))
+        choices = list(arch.choices)
+        choices[position] += int(rng.integers(1, self.options[position]))
+        choices[position] %= self.options[position]
+        return Architecture(self.name, tuple(choices))
+
+    # --- networks -----------------------------------------------------------------------------------------
+
+    def build(self, arch: Architecture, num_classes: int, **scale: int) -> MobileNetV3Network:
+        """Return the freshly initialised network of ``arch``: (B, 3, height, width) images -> (B, num_classes).
+
+        The weights come from torch's global random stream, as those of every module of torch.
+
+        Args:
+            arch: what to build.
+            num_classes: outputs.
+            scale: ``width``, see the class.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space, or the network cannot have this size.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
+        stages = [layers[:depth] for depth, layers in self._stages(arch)]
+        return MobileNetV3Network(stages, num_classes, **size)
+
+    def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> Int64[np.ndarray, " B"]:
+        """Return the number of trainable parameters of each network, without building any.
+
+        Raises:
+            ArchitectureError: as for ``build``.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
+        return count_params(*self._decisions(archs), num_classes, width=size["width"])
+
+    def flops(
+        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
+    ) -> Int64[np.ndarray, " B"]:
+        """Return the multiply-adds of one image of ``resolution`` pixels a side, without building any.
+
+        Convolutions, those of squeeze-and-excitation among them, and the classifier count; normalisation,
+        activations, pooling, gates and sums do not.
+
+        Raises:
+            ArchitectureError: as for ``build``, or ``resolution`` is less than one pixel.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
+        return count_flops(*self._decisions(archs), num_classes, resolution, width=size["width"])
+
+
+# --- the form of Once-for-All and MetaD2A ---------------------------------------------------------------------
+
+
+def from_official(net: Mapping[str, Any]) -> Architecture:
+    """Return the architecture of a dictionary as Once-for-All and MetaD2A write it.
+
+    Args:
+        net: ``ks`` and ``e``, the kernels and the expansions of twenty layers, four a stage, used or not; ``d``,
+            the depths of five stages. Other keys are ignored.
+
+    Raises:
+        ArchitectureError: a list is missing, has another length or a value that no architecture has.
+    """
+    kernels = _positions(net, "ks", KERNELS, STAGES * LAYERS)
+    expansions = _positions(net, "e", EXPANSIONS, STAGES * LAYERS)
+    depths = _positions(net, "d", DEPTHS, STAGES)
+    layers = np.stack([kernels, expansions], axis=1).reshape(STAGES, 2 * LAYERS)
+    return Architecture(MobileNetV3.name, tuple(np.column_stack([depths, layers]).flatten().tolist()))
+
+
+def to_official(arch: Architecture) -> dict[str, list[int]]:
+    """Return ``arch`` as the dictionary that ``from_official`` reads.
+
+    Raises:
+        ArchitectureError: ``arch`` is none of this space.
+    """
+    stages = MobileNetV3()._stages(arch)
+    return {
+        "ks": [kernel for _, layers in stages for kernel, _ in layers],
+        "e": [expansion for _, layers in stages for _, expansion in layers],
+        "d": [depth for depth, _ in stages],
+    }
+
+
+def _positions(net: Mapping[str, Any], key: str, options: tuple[int, ...], count: int) -> list[int]:
+    """Return the positions in ``options`` of the ``count`` values of ``net[key]``."""
+    try:
+        values = list(net[key])
+    except (KeyError, TypeError):
+        values = []
+    if len(values) != count:
+        raise ArchitectureError(
+            f"no architecture of 'mobilenetv3': '{key}' must be a list of {count} numbers, not {net.get(key)!r}."
+        )
+    for number, value in enumerate(values):
+        if value not in options:
+            stage, layer = divmod(number, count // STAGES)
+            place = f"stage {stage + 1}" + (f", layer {layer + 1}" if count > STAGES else "")
+            raise ArchitectureError(
+                f"no architecture of 'mobilenetv3': {key}[{number}] ({place}) is {value!r}, "
+                f"but must be one of {', '.join(map(str, options))}."
+            )
+    return [options.index(value) for value in values]
+
+
+# --- text -----------------------------------------------------------------------------------------------------
+
+
+def _no_network(text: str, position: int, expected: str) -> ArchitectureError:
+    found = f"'{text[position:]}'" if text[position:] else "the end"
+    stages = text[:position].count("+") + 1
+    return ArchitectureError(
+        f"'{text}' is no architecture of 'mobilenetv3': at character {position + 1} (stage {stages}) expected "
+        f"{expected}, found {found}. An architecture is five stages such as d3:k3e4-k5e6-k7e3-~k3e3, joined by +; "
+        "d is the depth, ~ marks the layers beyond it."
+    )
+
+
+def _take(text: str, position: int, before: str, options: tuple[int, ...]) -> tuple[int, int]:
+    """Read ``before`` and a digit of ``options`` at ``position``; return which one, and the position behind it."""
+    if not text.startswith(before, position):
+        raise _no_network(text, position, f"'{before}'")
+    position += len(before)
+    digits = [str(option) for option in options]
+    digit = text[position : position + 1]
+    if digit not in digits:
+        raise _no_network(text, position, f"one of {', '.join(digits)}")
+    return digits.index(digit), position + 1

@@ -1,0 +1,319 @@
+"""The networks of the MobileNetV3 space of Once-for-All, and what they cost."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+KERNELS = (3, 5, 7)
+EXPANSIONS = (3, 4, 6)
+DEPTHS = (2, 3, 4)
+STAGES, LAYERS = 5, 4
+"""Stages that are searched, and the most layers that one of them can have."""
+
+_STEM, _EXPAND, _FEATURES = 16, 960, 1280
+_WIDTHS = (24, 40, 80, 112, 160)
+_STRIDES = (2, 2, 2, 1, 2)
+_SQUEEZES = (False, True, False, True, True)
+_HARD_SWISHES = (False, False, True, True, True)
+
+
+def _divisible(channels: int | float) -> int:
+    """Return the multiple of eight next to ``channels``, at least eight and never less than nine tenths of it."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def _scaled(channels: int, width: int) -> int:
+    return _divisible(channels * width / 100)
+
+
+def _fixed_widths(width: int) -> tuple[int, int, int, int]:
+    """Return the channels of the stem, of the last stage, of the head, and of the features that it gives."""
+    stem, last, expanded, features = (_scaled(base, width) for base in (_STEM, _WIDTHS[-1], _EXPAND, _FEATURES))
+    return stem, last, expanded, features
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """The sizes of an inverted residual block, from which it is built and its costs are counted.
+
+    Attributes:
+        inputs: channels that come in.
+        expanded: channels in the middle; no expanding convolution if these are the ``inputs``.
+        outputs: channels that go out.
+        kernel: pixels a side of the depthwise kernel.
+        stride: stride of the depthwise convolution.
+        squeezed: channels of the squeeze-and-excitation in the middle, 0 for none.
+        hard_swish: whether the activations are hard swishes instead of ReLUs.
+    """
+
+    inputs: int
+    expanded: int
+    outputs: int
+    kernel: int
+    stride: int
+    squeezed: int
+    hard_swish: bool
+
+    @classmethod
+    def first(cls, width: int) -> "BlockShape":
+        """Return the block before the searched ones."""
+        channels = _scaled(_STEM, width)
+        return cls(channels, channels, channels, kernel=3, stride=1, squeezed=0, hard_swish=False)
+
+    @classmethod
+    def searched(cls, stage: int, layer: int, *, kernel: int, expansion: int, width: int) -> "BlockShape":
+        """Return the block at ``layer`` of ``stage``, both from 0."""
+        outputs = _scaled(_WIDTHS[stage], width)
+        before = _WIDTHS[stage - 1] if stage else _STEM
+        inputs = outputs if layer else _scaled(before, width)
+        expanded = _divisible(inputs * expansion)
+        return cls(
+            inputs,
+            expanded,
+            outputs,
+            kernel=kernel,
+            stride=1 if layer else _STRIDES[stage],
+            squeezed=_divisible(expanded // 4) if _SQUEEZES[stage] else 0,
+            hard_swish=_HARD_SWISHES[stage],
+        )
+
+    def params(self) -> int:
+        """Return the number of trainable parameters."""
+        normalised = self.expanded + self.outputs + (self.expanded if self._expands else 0)
+        biases = self.squeezed + self.expanded if self.squeezed else 0
+        return self._before() + self._after() + self._squeeze() + 2 * normalised + biases
+
+    def flops(self, side: int) -> int:
+        """Return the multiply-adds for an input of ``side`` pixels a side."""
+        return self._before() * side**2 + self._after() * _strided(side, self.stride) ** 2 + self._squeeze()
+
+    @property
+    def _expands(self) -> bool:
+        return self.expanded != self.inputs
+
+    def _before(self) -> int:
+        """Return the weights applied to every pixel of the input."""
+        return self.inputs * self.expanded if self._expands else 0
+
+    def _after(self) -> int:
+        """Return the weights applied to every pixel of the output."""
+        return self.kernel**2 * self.expanded + self.expanded * self.outputs
+
+    def _squeeze(self) -> int:
+        """Return the weights applied once."""
+        return 2 * self.expanded * self.squeezed
+
+
+def _strided(side: int, stride: int) -> int:
+    return -(-side // stride)
+
+
+# --- modules --------------------------------------------------------------------------------------------------
+
+
+def _activation(hard_swish: bool) -> nn.Module:
+    return nn.Hardswish() if hard_swish else nn.ReLU()
+
+
+def _conv_norm(
+    inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> OrderedDict[str, nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+    return OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs))
+
+
+class SqueezeExcite(nn.Module):
+    """Each channel times a gate, which two layers compute from the means of all channels.
+
+    Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018; the gate is MobileNetV3's hard sigmoid.
+
+    Args:
+        channels: width of the input and of the output.
+        squeezed: width in between.
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            OrderedDict(
+                pool=nn.AdaptiveAvgPool2d(1),
+                reduce=nn.Conv2d(channels, squeezed, 1),
+                relu=nn.ReLU(),
+                expand=nn.Conv2d(squeezed, channels, 1),
+                sigmoid=nn.Hardsigmoid(),
+            )
+        )
+
+    def forward(self, x: Float[Tensor, "B channels height width"]) -> Float[Tensor, "B channels height width"]:
+        """Return the gated channels."""
+        return x * self.gate(x)
+
+
+class Block(nn.Module):
+    """An inverted residual block: 1x1 expansion, depthwise convolution, squeeze-and-excitation, 1x1 projection.
+
+    The input is added where it has the shape of the output.
+
+    Args:
+        shape: its sizes.
+    """
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        self.shortcut = shape.stride == 1 and shape.inputs == shape.outputs
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if shape.expanded != shape.inputs:
+            parts["expand"] = nn.Sequential(
+                OrderedDict(**_conv_norm(shape.inputs, shape.expanded), act=_activation(shape.hard_swish))
+            )
+        depthwise = _conv_norm(
+            shape.expanded, shape.expanded, kernel=shape.kernel, stride=shape.stride, groups=shape.expanded
+        )
+        parts["depthwise"] = nn.Sequential(OrderedDict(**depthwise, act=_activation(shape.hard_swish)))
+        if shape.squeezed:
+            parts["squeeze"] = SqueezeExcite(shape.expanded, shape.squeezed)
+        parts["project"] = nn.Sequential(_conv_norm(shape.expanded, shape.outputs))
+        self.body = nn.Sequential(parts)
+
+    def forward(self, x: Float[Tensor, "B inputs height width"]) -> Float[Tensor, "B outputs new_h new_w"]:
+        """Return the body's output, plus the input where the shapes agree."""
+        return x + self.body(x) if self.shortcut else self.body(x)
+
+
+class MobileNetV3Network(nn.Module):
+    """A network of Once-for-All: a stem, a fixed block, five stages of searched blocks, a classifier.
+
+    Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020, whose
+    blocks and widths are those of MobileNetV3-Large (Howard et al., "Searching for MobileNetV3", ICCV 2019).
+
+    As in Once-for-All, convolutions start normally distributed, with the variance that keeps that of the gradients
+    (He et al., "Delving Deep into Rectifiers", ICCV 2015). There is no dropout.
+
+    Args:
+        stages: the kernel and the expansion of each layer that is used, by stage.
+        num_classes: outputs.
+        width: channels of every layer, in percent of the original; multiples of eight come out.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[tuple[int, int]]], num_classes: int, *, width: int) -> None:
+        super().__init__()
+        stem, last, expanded, features = _fixed_widths(width)
+        self.stem = nn.Sequential(
+            OrderedDict(**_conv_norm(3, stem, kernel=3, stride=2), act=_activation(hard_swish=True))
+        )
+        self.first = Block(BlockShape.first(width))
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(
+                    *(
+                        Block(BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width))
+                        for layer, (kernel, expansion) in enumerate(layers)
+                    )
+                )
+                for stage, layers in enumerate(stages)
+            )
+        )
+        self.head = nn.Sequential(
+            OrderedDict(
+                **_conv_norm(last, expanded),
+                act=_activation(hard_swish=True),
+                pool=nn.AdaptiveAvgPool2d(1),
+                mix=nn.Conv2d(expanded, features, 1, bias=False),
+                mix_act=_activation(hard_swish=True),
+                flatten=nn.Flatten(),
+            )
+        )
+        self.classifier = nn.Linear(features, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, images: Float[Tensor, "B 3 height width"]) -> Float[Tensor, "B classes"]:
+        """Return the logits of ``images``."""
+        return self.classifier(self.head(self.stages(self.first(self.stem(images)))))
+
+
+# --- costs, from the decisions alone --------------------------------------------------------------------------
+
+
+def count_params(
+    depths: Int64[np.ndarray, "B 5"],
+    kernels: Int64[np.ndarray, "B 5 4"],
+    expansions: Int64[np.ndarray, "B 5 4"],
+    num_classes: int,
+    *,
+    width: int,
+) -> Int64[np.ndarray, " B"]:
+    """Return the number of trainable parameters of each network.
+
+    Args:
+        depths: the decisions, as positions in ``DEPTHS``.
+        kernels: positions in ``KERNELS``; those of unused layers do not matter.
+        expansions: positions in ``EXPANSIONS``; those of unused layers do not matter.
+        num_classes: outputs of the networks.
+        width: see ``MobileNetV3Network``.
+    """
+    stem, last, expanded, features = _fixed_widths(width)
+    fixed = (27 + 2) * stem + BlockShape.first(width).params()
+    fixed += (last + 2) * expanded + expanded * features + (features + 1) * num_classes
+    searched = np.array([block.params() for _, _, block in _all_blocks(width)], dtype=np.int64)
+    return fixed + _sum_used(searched, depths, kernels, expansions)
+
+
+def count_flops(
+    depths: Int64[np.ndarray, "B 5"],
+    kernels: Int64[np.ndarray, "B 5 4"],
+    expansions: Int64[np.ndarray, "B 5 4"],
+    num_classes: int,
+    resolution: int,
+    *,
+    width: int,
+) -> Int64[np.ndarray, " B"]:
+    """Return the multiply-adds of convolutions and classifier of each network, for one image.
+
+    Args:
+        depths: as for ``count_params``.
+        kernels: as for ``count_params``.
+        expansions: as for ``count_params``.
+        num_classes: outputs of the networks.
+        resolution: pixels a side of the image.
+        width: see ``MobileNetV3Network``.
+    """
+    stem, last, expanded, features = _fixed_widths(width)
+    sides = [_strided(resolution, 2)]
+    for stride in _STRIDES:
+        sides.append(_strided(sides[-1], stride))
+    fixed = 27 * stem * sides[0] ** 2 + BlockShape.first(width).flops(sides[0])
+    fixed += last * expanded * sides[-1] ** 2 + expanded * features + features * num_classes
+    # A stage's first layer sees the pixels of the stage before.
+    searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in _all_blocks(width)]
+    return fixed + _sum_used(np.array(searched, dtype=np.int64), depths, kernels, expansions)
+
+
+def _all_blocks(width: int) -> list[tuple[int, int, BlockShape]]:
+    """Return every block there can be, with its stage and layer; the expansion changes fastest."""
+    return [
+        (stage, layer, BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width))
+        for stage, layer, kernel, expansion in product(range(STAGES), range(LAYERS), KERNELS, EXPANSIONS)
+    ]
+
+
+def _sum_used(
+    costs: Int64[np.ndarray, " blocks"],
+    depths: Int64[np.ndarray, "B 5"],
+    kernels: Int64[np.ndarray, "B 5 4"],
+    expansions: Int64[np.ndarray, "B 5 4"],
+) -> Int64[np.ndarray, " B"]:
+    """Return the sum of the costs of the layers that each network uses; ``costs`` are those of ``_all_blocks``."""
+    table = costs.reshape(STAGES, LAYERS, len(KERNELS), len(EXPANSIONS))
+    stage, layer = np.indices((STAGES, LAYERS))
+    used = np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
+    return (table[stage, layer, kernels, expansions] * used).sum(axis=(1, 2))
