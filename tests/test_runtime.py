@@ -17,6 +17,7 @@ from metad2a.runtime import (
     atomic_path,
     cache_dir,
     check_writable,
+    keep_freed_memory,
     new_run_id,
     numpy_rng,
     progress,
@@ -261,3 +262,9 @@ def test_an_error_inside_a_bar_is_not_swallowed() -> None:
 
     with pytest.raises(ValueError, match="inside"):
         fail()
+
+
+def test_keeping_freed_memory_is_harmless_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_freed_memory()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    keep_freed_memory()

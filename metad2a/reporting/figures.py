@@ -171,6 +171,28 @@ def timings(seconds: Mapping[str, float | int]) -> Chart:
     )
 
 
+def growth(lines: Mapping[str, Sequence[tuple[int, float, float]]]) -> Chart:
+    """Draw time and peak memory against size, both on log axes.
+
+    Args:
+        lines: what grows -> size, CPU seconds and megabytes of each measurement, ascending.
+    """
+    figure, axes = _figure(2, height=6.4)
+    for axis, column, label in zip(axes, (1, 2), ("CPU seconds", "peak memory, MB"), strict=True):
+        for number, (name, points) in enumerate(lines.items()):
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            dash = DASHES[number % len(DASHES)]
+            sizes, values = [point[0] for point in points], [point[column] for point in points]
+            axis.plot(sizes, values, color=colour, marker=marker, ls=dash, lw=1.5, ms=5, label=name)
+        axis.set(xscale="log", yscale="log", ylabel=label)
+        _plain_decades(axis)
+    axes[-1].set_xlabel("size: number of what grows")
+    if lines:
+        axes[1].legend(loc="upper left")
+    rows = [(name, *point) for name, points in lines.items() for point in points]
+    return Chart(Table(("what grows", "size", "CPU seconds", "peak MB"), rows), _svg(figure))
+
+
 def _thinned(curve: Curve) -> Curve:
     size = len(curve.steps)
     if size <= MAX_POINTS:
@@ -207,6 +229,18 @@ def _log_ticks(axis: "Axes", places: Sequence[int]) -> None:
     axis.set_xscale("log")
     axis.set_xticks(places, [str(place) for place in places])
     axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _plain_decades(axis: "Axes") -> None:
+    """Give both logarithmic axes plain numbers at the decades, and let the y axis begin and end with one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_ylim()
+    axis.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(LogLocator(numticks=12))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
+        side.set_minor_formatter(NullFormatter())
 
 
 def _svg(figure: "Figure") -> str:

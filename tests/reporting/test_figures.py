@@ -1,4 +1,5 @@
 import math
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -16,6 +17,7 @@ from metad2a.reporting.figures import (
     Curve,
     best_of_curves,
     curves_of,
+    growth,
     learning_curves,
     predicted_histogram,
     predicted_vs_true,
@@ -60,7 +62,11 @@ def bars() -> Chart:
     return timings({"embed": 1.25, "generate": 0.5, "rank": 0.01})
 
 
-ALL = [curves, scatter, histogram, best_of, bars]
+def grown(name: str = "classes") -> Chart:
+    return growth({name: [(10, 0.1, 800.0), (100, 1.0, 820.0)], "images": [(20, 0.2, 700.0)]})
+
+
+ALL = [curves, scatter, histogram, best_of, bars, grown]
 
 
 def words(chart: Chart) -> list[str]:
@@ -163,8 +169,19 @@ def test_bars_carry_their_names_and_numbers() -> None:
     assert {"embed", "generate", "rank", "1.25 s", "0.5 s", "0.01 s"} <= set(words(bars()))
 
 
+def test_growth_is_drawn_on_log_axes() -> None:
+    chart = growth({"classes": [(10, 1.0, 800.0), (100, 10.0, 900.0), (1000, 100.0, 1000.0)]})
+    assert {"classes", "CPU seconds", "peak memory, MB", "100", "1,000"} <= set(words(chart))
+    assert chart.data.rows[1] == ("classes", 100, 10.0, 900.0)
+    lines = [e.attrib["d"] for e in parse(chart.svg).iter(f"{SVG}path") if "#0072b2" in e.attrib.get("style", "")]
+    drawn = next(line for line in lines if line.count("L") == 2)
+    x, y = np.array([[float(number) for number in point.split()] for point in re.split("[ML]", drawn)[1:]]).T
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1]), "each step is a decade"
+    assert y[1] - y[0] == pytest.approx(y[2] - y[1])
+
+
 def test_nothing_to_draw_is_an_empty_figure() -> None:
-    for chart in (learning_curves([]), timings({}), best_of_curves({})):
+    for chart in (learning_curves([]), timings({}), best_of_curves({}), growth({})):
         assert parse(chart.svg).tag == f"{SVG}svg"
         assert not chart.data.rows
 
@@ -172,6 +189,7 @@ def test_nothing_to_draw_is_an_empty_figure() -> None:
 def test_hostile_names_stay_names() -> None:
     named = [
         best_of(HOSTILE),
+        grown(HOSTILE),
         timings({HOSTILE: 1.0}),
         learning_curves([Curve(HOSTILE, HOSTILE, [1], [1.0])]),
     ]
