@@ -24,7 +24,11 @@ from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import check_writable, new_run_id, shipped
 
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
-PLAIN_TEXT = ("dataset", "oracle", "oracle_column", "json", "html", "database", "out", "runs", "note", "name")
+PLAIN_TEXT = (
+    *("dataset", "oracle", "oracle_column", "json", "html"),
+    *("database", "out", "runs", "init", "note", "name"),
+)
+_NULL = "init=null"  # no text, but nothing
 _ALLOWED_TARGETS = ("metad2a.", "torch.optim.")
 
 
@@ -159,7 +163,9 @@ def run_dir() -> Path:
 def quote(text: str) -> str:
     """Quote the value of a plain-text key for Hydra's grammar."""
     key, separator, value = text.partition("=")
-    if not separator or key.lstrip("+") not in PLAIN_TEXT or re.fullmatch(r"'[^']*'|\"[^\"]*\"", value):
+    if not separator or text == _NULL or key.lstrip("+") not in PLAIN_TEXT:
+        return text
+    if re.fullmatch(r"'[^']*'|\"[^\"]*\"", value):
         return text
     # In Hydra's quotes a backslash is itself, except before a quote.
     escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", value))

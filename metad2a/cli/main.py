@@ -16,6 +16,9 @@ class _Commands(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; exit with 1 (the user's mistake) or 130 (interrupted) where it does not end well."""
+        from metad2a.runtime import keep_freed_memory
+
+        keep_freed_memory()
         try:
             return super().invoke(ctx)
         except MetaD2AError as error:
@@ -55,8 +58,14 @@ def main() -> None:
 
 @app.command()
 def search(
-    images: Annotated[str, typer.Argument(help="Folder with one sub-folder a class | file.npz | embedded:digits")],
-    space: Annotated[str, typer.Option(help="Search space.")] = "nasbench201",
+    images: Annotated[
+        str,
+        typer.Argument(help="Folder with one sub-folder a class | file.npz | embedded:digits | file.safetensors"),
+    ],
+    space: Annotated[
+        str | None,
+        typer.Option(help="Search space: names the shipped checkpoint, or what a file must be for."),
+    ] = None,
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(help="Shipped name or file; give it twice for a generator's and a predictor's file."),
@@ -71,6 +80,9 @@ def search(
         typer.Option(help="Longest median milliseconds of one image on this machine."),
     ] = None,
     images_per_class: Annotated[int, typer.Option(help="Images embedded of each class.")] = 50,
+    unconstrained: Annotated[
+        bool, typer.Option("--unconstrained", help="Decode freely, as the official implementation does.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the whole result here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
@@ -81,12 +93,13 @@ def search(
     command.run(
         images,
         space=space,
-        checkpoint=checkpoint or [space],
+        checkpoint=checkpoint or [space or "nasbench201"],
         candidates=candidates,
         top=top,
         seed=seed,
         limits={"max_params": max_params, "max_flops": max_flops, "max_latency_ms": max_latency_ms},
         images_per_class=images_per_class,
+        constrained=not unconstrained,
         device=device,
         json_file=json,
         html_file=html,
@@ -118,12 +131,19 @@ def build_database(overrides: Overrides = None) -> None:
 
 
 @app.command()
-def resume(run_dir: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")]) -> None:
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")],
+    devices: Annotated[
+        str | None, typer.Option(help="Meta-train in another number of processes: a number or auto.")
+    ] = None,
+) -> None:
     """Continue an interrupted run, or demo, as if it had never stopped."""
     from metad2a.cli.commands import demo, hydra_jobs
 
-    continue_ = demo.resume if (run_dir / demo.OPTIONS_FILE).is_file() else hydra_jobs.resume
-    continue_(run_dir)
+    if (run_dir / demo.OPTIONS_FILE).is_file():
+        demo.resume(run_dir)
+    else:
+        hydra_jobs.resume(run_dir, devices)
 
 
 @app.command()
@@ -140,14 +160,49 @@ def demo(
 
 @app.command("import")
 def import_(
-    what: Annotated[str, typer.Argument(help="metad2a-database")],
-    source: Annotated[Path, typer.Argument(help="The official files' folder.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="metad2a-database | metad2a-mobilenetv3 | features | nasbench201-table | checkpoint"),
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="A database's folder | one file | a generator's file, a predictor's file, or both."),
+    ],
+    out: Annotated[Path, typer.Argument(help="What to write: a folder | FILE.safetensors | FILE.csv")],
+    database: Annotated[
+        Path | None,
+        typer.Option(help="checkpoint: the imported database that the predictor was trained on."),
+    ] = None,
+    target_mean: Annotated[
+        float | None,
+        typer.Option(help="checkpoint: mean of the accuracies it was trained on, in percent."),
+    ] = None,
+    target_std: Annotated[float | None, typer.Option(help="checkpoint: their standard deviation.")] = None,
+    which: Annotated[
+        str | None,
+        typer.Option(help="metad2a-database: predictor | generator, where the folder has both."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="metad2a-mobilenetv3: what class numbers count, folder (default) | label."),
+    ] = None,
+    wnids: Annotated[
+        Path | None,
+        typer.Option(help="features: names of ImageNet32's classes, where they do not lie beside the file."),
+    ] = None,
 ) -> None:
-    """Read official files, safely, and write them as a database of this project."""
+    """Read files of the official implementation, safely, and write them in this project's formats."""
     from metad2a.cli.commands import import_files
 
-    import_files.run(what, source, out)
+    options = {
+        "database": database,
+        "target_mean": target_mean,
+        "target_std": target_std,
+        "which": which,
+        "classes": classes,
+        "wnids": wnids,
+    }
+    import_files.run(what, sources, out, options)
 
 
 @app.command()
@@ -164,7 +219,7 @@ def ls(
 
 @app.command()
 def info(
-    what: Annotated[str | None, typer.Argument(help="A checkpoint, a database or a run folder.")] = None,
+    what: Annotated[str | None, typer.Argument(help="A checkpoint, features, a database or a run folder.")] = None,
 ) -> None:
     """Describe this installation, or a checkpoint, a database, a run."""
     from metad2a.cli.commands import information
@@ -181,6 +236,67 @@ def report(
     from metad2a.cli.commands import run_report
 
     run_report.run(run_dir, html)
+
+
+class _SuiteByDefault(typer.core.TyperGroup):
+    """``metad2a benchmark`` and options without a command mean ``metad2a benchmark suite``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the command that was left out."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["suite", *args]
+        return super().parse_args(ctx, args)
+
+
+benchmark = typer.Typer(cls=_SuiteByDefault, help="Measure speed, memory and growth; without a command, the suite.")
+app.add_typer(benchmark, name="benchmark")
+
+Threads = Annotated[int, typer.Option(help="Compute threads.")]
+Only = Annotated[str | None, typer.Option(help="A part of the names of those wanted, or all of it with * and ?.")]
+ResultFile = Annotated[Path | None, typer.Option("--json", help="Write all numbers here.")]
+
+
+@benchmark.command("suite")
+def benchmark_suite(
+    only: Only = None,
+    threads: Threads = 1,
+    repeat: Annotated[int | None, typer.Option(help="Repetitions; else as many as a steady median needs.")] = None,
+    json: ResultFile = None,
+) -> None:
+    """Measure the speed and memory of everything, beside the official figures and a matrix product."""
+    from metad2a.cli.commands import benchmark as command
+
+    command.run(only=only, threads=threads, repeat=repeat, json_file=json)
+
+
+@benchmark.command("compare")
+def benchmark_compare(
+    old: Annotated[Path, typer.Argument(help="What `metad2a benchmark --json` wrote.")],
+    new: Annotated[Path, typer.Argument(help="The same, later or elsewhere.")],
+    worse_than: Annotated[
+        float | None,
+        typer.Option(help="Exit with 1 where a case is more than so many times slower, on equal cores."),
+    ] = None,
+) -> None:
+    """Compare two results of the benchmark."""
+    from metad2a.cli.commands import benchmark as command
+
+    command.compare(old, new, worse_than=worse_than)
+
+
+@benchmark.command("growth")
+def benchmark_growth(
+    only: Only = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the smallest sizes: does it run?")] = False,
+    threads: Threads = 1,
+    json: ResultFile = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with the picture here.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write the picture here.")] = None,
+) -> None:
+    """Measure how time and memory grow with candidates, classes, images and records."""
+    from metad2a.cli.commands import benchmark as command
+
+    command.growth(only=only, quick=quick, threads=threads, json_file=json, html_file=html, svg_file=svg)
 
 
 if __name__ == "__main__":

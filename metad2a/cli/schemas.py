@@ -64,6 +64,13 @@ class SchedulerConf:
 
 
 @dataclass
+class TrainerConf:
+    """How many processes train together: a number or ``auto``."""
+
+    devices: Any = MISSING
+
+
+@dataclass
 class TrainConf:
     """metad2a train."""
 
@@ -82,11 +89,13 @@ class TrainConf:
     valid_fraction: float = MISSING
     batch_size: int = MISSING
     reduction: str = MISSING
+    init: str | None = MISSING
     note: str = MISSING
     schedule: ScheduleConf = field(default_factory=ScheduleConf)
     model: Any = None
     optimizer: dict[str, Any] = field(default_factory=dict)
     scheduler: SchedulerConf = field(default_factory=SchedulerConf)
+    trainer: TrainerConf = field(default_factory=TrainerConf)
     tracker: TrackerConf = field(default_factory=TrackerConf)
     runs: str = MISSING
 
@@ -102,6 +111,7 @@ class EvaluateConf:
     checkpoint: list[str] = MISSING
     seeds: int = MISSING
     candidates: int = MISSING
+    constrained: bool = MISSING
     images_per_class: int = MISSING
     device: str = MISSING
     json: str = MISSING

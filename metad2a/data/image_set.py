@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from metad2a.data.feature_file import SUFFIX
 from metad2a.data.folder import FolderImages, scan
 from metad2a.data.sources import ArrayImages, ImageSource, used_classes
 from metad2a.errors import DataError, unknown_name
@@ -16,7 +17,10 @@ from metad2a.runtime import numpy_rng
 
 Indices = Sequence[int] | Int[np.ndarray, " I"]
 
-FORMS = "a folder with one sub-folder per class, a file.npz with x and y, embedded:digits or embedded:glyphs"
+FORMS = (
+    "a folder with one sub-folder per class, a file.npz with x and y, embedded:digits or embedded:glyphs, "
+    "or a file.safetensors of features"
+)
 PLANNED = ("torchvision", "hf")
 
 
@@ -76,6 +80,11 @@ class ImageSet:
         path = Path(spec).expanduser()
         if path.suffix.lower() == ".npz" and not path.is_dir():
             return cls.from_npz(path)
+        if path.suffix.lower() == SUFFIX and path.is_file():
+            raise DataError(
+                f"{path} holds features, not images. It can be searched with, evaluated and meta-trained on, but "
+                "here the pixels are needed: give the images themselves."
+            )
         if not path.is_dir():
             problem = "is a file of no supported kind" if path.exists() else "do not exist"
             raise DataError(f"images '{spec}' {problem}. Give {FORMS}.")

@@ -63,13 +63,16 @@ class MetaDatabase:
             ``valid_fraction``.
         records: a row per label, with the fields of ``Record``; ``curve`` and ``versions`` are JSON texts.
         failures: the rows of the trainings that gave none.
+        held_out: the labels that the database's authors kept for testing; nothing learns from them.
     """
 
     def __init__(self, manifest: Mapping[str, Any], tasks: pd.DataFrame, rows: pd.DataFrame) -> None:
         labelled = rows["status"] == "ok"
         self.manifest = dict(manifest)
         self.tasks = tasks
-        self.records = rows[labelled].reset_index(drop=True)
+        test = rows["split"] == "test"
+        self.records = rows[labelled & ~test].reset_index(drop=True)
+        self.held_out = rows[labelled & test].reset_index(drop=True)
         self.failures = rows[~labelled].reset_index(drop=True)
 
     @classmethod
@@ -171,7 +174,7 @@ class MetaDatabase:
         parts = self.records["split"]
         if parts.isna().any() or parts.nunique() < 2:
             raise DatabaseError(f"the database '{self.name}' comes without a split of its own. Split it by task.")
-        return (parts == "valid").to_numpy(dtype=bool)
+        return (parts == "valid").to_numpy(dtype=bool, copy=True)
 
 
 def publish(

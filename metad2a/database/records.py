@@ -158,7 +158,7 @@ class Record:
     curve: list[dict[str, float | int]] = field(default_factory=list)
     seconds: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    split: Literal["train", "valid"] | None = None
+    split: Literal["train", "valid", "test"] | None = None
 
     @classmethod
     def of(cls, job: Job, *, status: Literal["ok", "failed"], **result: Any) -> "Record":

@@ -7,6 +7,7 @@ that names another one is refused before anything of it is called.
 import codecs
 import pickle
 import tarfile
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.serialization import SourceChangeWarning
 
 from metad2a.errors import DatabaseError
 
@@ -42,6 +44,19 @@ class PickledGraph:
     edge_attributes: dict[str, list[Any]]
 
 
+class Skipped:
+    """Stands for an object that is of no use here, such as an image transform: it is made and keeps nothing."""
+
+    dump_patches = False  # what torch.load asks of modules in files from before torch 1.6
+
+    def __new__(cls, *_arguments: Any) -> "Skipped":
+        """Return the same empty object whatever the file gives."""
+        return super().__new__(cls)
+
+    def __setstate__(self, _state: Any) -> None:
+        """Forget the state that the file gives."""
+
+
 class _BlockedError(pickle.UnpicklingError):
     """The file names a function that is not on the list."""
 
@@ -63,7 +78,16 @@ def _empty_array(_kind: type, _shape: Sequence[int], _code: bytes) -> np.ndarray
     return np.empty(0, np.uint8)  # the array's real shape, type and content follow in its state
 
 
+# What pickled compositions of torchvision's transforms name.
+_SKIPPED = (
+    *(("torchvision.transforms.transforms", name) for name in ("Compose", "Resize", "CenterCrop", "ToTensor")),
+    ("torchvision.transforms.transforms", "Normalize"),
+    ("torchvision.transforms.functional", "InterpolationMode"),
+    ("PIL.Image", "Resampling"),
+)
 _ALLOWED: dict[tuple[str, str], Any] = {
+    ("__builtin__", "set"): set,  # its name in protocol 2, which torch.save writes
+    ("builtins", "set"): set,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
     ("igraph", "Graph"): PickledGraph,
@@ -75,6 +99,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     for module in ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
     for name, function in (("scalar", _scalar), ("_reconstruct", _empty_array))
 }
+_ALLOWED |= dict.fromkeys(_SKIPPED, Skipped)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -93,8 +118,13 @@ _RESTRICTED_PICKLE = SimpleNamespace(
 )
 
 
-def read_restricted(path: Path) -> Any:
+def read_restricted(path: Path, *, mapped: bool = False) -> Any:
     """Return the content of a ``.pt`` file of tensors, arrays, graphs and plain data.
+
+    Args:
+        path: of the file.
+        mapped: leave the tensors in the file until their values are read, which files from before torch 1.6
+            do not allow: of these everything is read.
 
     Raises:
         DatabaseError: the file is missing or damaged, or would call something that is not allowed; the message
@@ -102,12 +132,16 @@ def read_restricted(path: Path) -> Any:
     """
     try:
         _check_container(path)
-        return torch.load(
-            path,
-            map_location="cpu",
-            weights_only=False,
-            pickle_module=_RESTRICTED_PICKLE,
-        )
+        with warnings.catch_warnings():
+            # The source code of skipped objects differs from that in the file, of course.
+            warnings.simplefilter("ignore", SourceChangeWarning)
+            return torch.load(
+                path,
+                map_location="cpu",
+                weights_only=False,
+                pickle_module=_RESTRICTED_PICKLE,
+                mmap=mapped and zipfile.is_zipfile(path),
+            )
     except DatabaseError:
         raise
     except _BlockedError as error:
@@ -124,7 +158,10 @@ def read_restricted(path: Path) -> Any:
 
 
 def _check_container(path: Path) -> None:
-    """Refuse what torch.load also opens but torch.save never writes: archives that grow, scripts, tar files."""
+    """Refuse what torch.load also opens but torch.save never writes: archives that grow, scripts, tar files.
+
+    And web pages, which servers send in place of files that are gone.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -138,3 +175,10 @@ def _check_container(path: Path) -> None:
             )
     elif path.is_file() and tarfile.is_tarfile(path):
         raise DatabaseError(f"{path} is not opened: it is a tar archive. Convert it with torch.save.")
+    elif path.is_file() and _is_web_page(path):
+        raise DatabaseError(f"{path} is a web page, not data: its download failed. Get the file again.")
+
+
+def _is_web_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html"))

@@ -113,10 +113,16 @@ def class_key(source: str, name: str) -> str:
 def join_features(parts: Mapping[str, Sequence[FeatureSet]]) -> FeatureSet:
     """Join the features of several sources; image sets of one source add images to its classes.
 
+    One feature set alone is not copied: it may be larger than the memory.
+
     Args:
         parts: for each source its feature sets, all of one embedder.
     """
     sets = [(source, features) for source, members in parts.items() for features in members]
+    if len(sets) == 1:
+        [(source, alone)] = sets
+        order = sorted(range(len(alone.classes)), key=alone.classes.__getitem__)
+        return alone.keep_classes(order, names=[class_key(source, alone.classes[c]) for c in order])
     keys = sorted({class_key(source, name) for source, features in sets for name in features.classes})
     number = {key: i for i, key in enumerate(keys)}
     labels = [
@@ -127,7 +133,7 @@ def join_features(parts: Mapping[str, Sequence[FeatureSet]]) -> FeatureSet:
     if len(embedders) != 1:
         raise DatabaseError(f"the features come from {len(embedders)} different embedders; use one for all.")
     return FeatureSet(
-        torch.cat([features.features for _, features in sets]),
+        torch.cat([block for _, features in sets for block in features.blocks()]),
         np.concatenate(labels),
         keys,
         embedder=embedders.pop(),

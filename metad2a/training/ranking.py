@@ -1,5 +1,7 @@
 """Rank agreement of predictions with the truth, within one task or pooled over many."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -37,6 +39,6 @@ def spearman_within(
     sums = products.groupby(groups).sum()
     large = products.groupby(groups).size() >= at_least
     # A side without any difference has no order.
-    usable = sums[large & (sums["xx"] > 0) & (sums["yy"] > 0)]
+    usable: Any = sums[large & (sums["xx"] > 0) & (sums["yy"] > 0)]
     values = usable["xy"] / np.sqrt(usable["xx"] * usable["yy"])
     return float(values.mean()), len(values)

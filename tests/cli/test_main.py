@@ -14,7 +14,10 @@ import metad2a
 from metad2a.cli import main as command_line
 
 Run = Callable[..., Any]
-COMMANDS = ("search", "train", "evaluate", "build-database", "resume", "demo", "import", "ls", "info", "report")
+COMMANDS = (
+    *("search", "train", "evaluate", "build-database", "resume", "demo", "import", "ls", "info", "report"),
+    "benchmark",
+)
 HYDRA_COMMANDS = (("train", "generator"), ("train", "predictor"), ("evaluate",), ("build-database",))
 
 
@@ -62,7 +65,8 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
 
 def test_the_commands_are_those_of_the_contract() -> None:
     names = {info.name or info.callback.__name__ for info in command_line.app.registered_commands if info.callback}
-    assert names == set(COMMANDS)
+    groups = {str(info.name) for info in command_line.app.registered_groups}
+    assert names | groups == set(COMMANDS)
 
 
 def test_wrong_usage(run: Run) -> None:
@@ -113,7 +117,7 @@ def test_models_are_generators_or_predictors(run: Run) -> None:
 
 def test_ls(run: Run, tmp_path: Path) -> None:
     text = run("ls").done().out
-    for line in ("spaces: nasbench201", "embedders: efficientnet-lite0, pixels", "runs: none"):
+    for line in ("spaces: mobilenetv3, nasbench201", "embedders: efficientnet-lite0, pixels", "runs: none"):
         assert line in text
     assert "demo" in run("ls", "experiments").done().out
     assert "paper/nasbench201" in run("ls", "experiments").out
@@ -133,7 +137,7 @@ def test_info(run: Run, database: Path, trained: dict[str, Path]) -> None:
     text = run("info", trained["predictor"] / "checkpoints/best.safetensors").done().out
     assert "space: nasbench201" in text
     assert '"database": "tiny"' in text
-    run("info", "nothing").refused("'nothing' is no checkpoint, database or run folder", "metad2a ls")
+    run("info", "nothing").refused("'nothing' is no checkpoint, database, feature file or run folder", "metad2a ls")
     run("info", "away.safetensors").refused("no checkpoint away.safetensors")
 
 

@@ -1,5 +1,7 @@
 import json
+import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from metad2a.database.official import import_official
 from metad2a.database.published import MetaDatabase
 from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import DatabaseError, UnknownNameError
+from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_damaged_files_are_refused(official: Path, tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="tasks do not fit"):
         import_official(files, out, source="csv")
     torch.save({"acc": [1.0]}, files / "meta_train_tasks_predictor.pt")
-    with pytest.raises(DatabaseError, match="must hold the lists acc, task, str, g"):
+    with pytest.raises(DatabaseError, match="must hold the lists acc, task, graph"):
         import_official(files, out)
     assert not out.exists()
 
@@ -115,6 +118,109 @@ def test_graphs_that_contradict_the_architecture_are_refused(official: Path, tmp
         import_official(files, tmp_path / "out")
 
 
+# --- the generator's database: the same without texts ---------------------------------------------------------
+
+CELL = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|"
+CONVOLUTIONS = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|".format("nor_conv_3x3")
+TYPES = [0, 4, 2, 3, 5, 6, 2, 1]
+OTHER = [0, 5, 5, 5, 5, 5, 5, 1]
+Graph = Callable[..., Any]
+
+
+def write(folder: Path, graphs: list[Any], *, which: str = "generator", key: str = "graph", **more: Any) -> Path:
+    """Write official files of 410 entries; the entries repeat ``graphs``, two tasks and two accuracies."""
+    folder.mkdir(exist_ok=True)
+    repeated = [graphs[i % len(graphs)] for i in range(410)]
+    content = {"acc": [70.5, 80.25] * 205, "task": [1, 0] * 205, key: repeated} | more
+    torch.save(content, folder / f"meta_train_tasks_{which}.pt")
+    torch.save(torch.arange(410).flip(0), folder / f"meta_train_tasks_{which}_idx.pt")
+    torch.save([[3, 1000], [1, 2, 3]], folder / "meta_train_task_lst.pt")
+    return folder
+
+
+def test_the_generators_database(igraph: Graph, tmp_path: Path) -> None:
+    files = write(
+        tmp_path / "files", [igraph(reversed(OFFICIAL_TOPOLOGY), TYPES), igraph(OFFICIAL_TOPOLOGY, OTHER)]
+    )
+    database = import_official(files, tmp_path / "out")
+    assert database.name == "official-generator"
+    assert database.records["arch"][:2].tolist() == [CELL, CONVOLUTIONS]
+    assert database.accuracy[:2].tolist() == [70.5, 80.25]
+    assert [database.task_classes[task] for task in database.task_index[:2]] == [
+        ("label 1", "label 2", "label 3"),
+        ("label 3", "label 1000"),
+    ]
+    assert np.flatnonzero(~database.split_official()).tolist() == list(range(10)), "the index begins with the last"
+    assert "--which generator" in database.manifest["command"]
+    assert "database of the generator" in database.manifest["notes"]["origin"]
+
+
+def test_classes_are_named_where_the_names_are(
+    igraph: Graph, write_wnids: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
+    files = write(tmp_path / "files", [igraph(OFFICIAL_TOPOLOGY, TYPES)])
+    wnids = write_wnids(files)
+    database = import_official(files, tmp_path / "out")
+    assert set(database.task_classes) == {(wnids[2], wnids[999]), tuple(wnids[:3])}
+    (files / "imagenet32_label_to_wnid.json").write_text('{"1": "n1"}')
+    with pytest.raises(DatabaseError, match="does not name ImageNet32's classes"):
+        import_official(files, tmp_path / "other")
+
+
+def test_which_database(igraph: Graph, tmp_path: Path) -> None:
+    graph = igraph(OFFICIAL_TOPOLOGY, TYPES)
+    files = write(tmp_path / "files", [graph])
+    write(files, [graph], which="predictor", key="g", str=[CELL] * 410)
+    with pytest.raises(DatabaseError, match="Say which: --which predictor or --which generator"):
+        import_official(files, tmp_path / "out")
+    names = {
+        which: import_official(files, tmp_path / which, which=which).name for which in ("predictor", "generator")
+    }
+    assert names == {"predictor": "official", "generator": "official-generator"}
+    with pytest.raises(UnknownNameError, match="Did you mean 'generator'"):
+        import_official(files, tmp_path / "out", which="generater")
+    (files / "meta_train_tasks_generator_idx.pt").unlink()
+    with pytest.raises(DatabaseError, match=r"lacks meta_train_tasks_generator_idx\.pt;"):
+        import_official(files, tmp_path / "out", which="generator")
+    assert not (tmp_path / "out").exists()
+
+
+def test_graphs_that_are_no_cells_are_refused(igraph: Graph, tmp_path: Path) -> None:
+    good, edges = igraph(OFFICIAL_TOPOLOGY, TYPES), OFFICIAL_TOPOLOGY
+    bad = {
+        "entry 1 is no cell": igraph(edges, [0, 4, 2, 3, 5, 6, 0, 1]),
+        "entry 1 is no graph of 8": igraph(edges, [0, 4, 2, 3, 5, 6, 1]),
+        "entry 1 is no graph": igraph(edges, ["x"] * 8),
+        "entry 1 has other edges": igraph(edges[1:], TYPES),
+        "entry 1 is no graph of": igraph([*edges, (5, 5)], TYPES),
+    }
+    for message, graph in bad.items():
+        with pytest.raises(DatabaseError, match=message):
+            import_official(write(tmp_path / "files", [good, graph]), tmp_path / "out")
+    texts = [CELL] * 409 + [CELL.replace("none", "skip_connect")]
+    with pytest.raises(DatabaseError, match=r"graph of entry 409 is .*, its text"):
+        import_official(write(tmp_path / "files", [good], str=texts), tmp_path / "out")
+    with pytest.raises(DatabaseError, match="different lengths"):
+        import_official(write(tmp_path / "files", [good], str=texts[1:]), tmp_path / "out")
+    files = write(tmp_path / "files", [good])
+    torch.save([[1001], [1]], files / "meta_train_task_lst.pt")
+    with pytest.raises(DatabaseError, match="class 1001 is none of ImageNet's"):
+        import_official(files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_edges_than_the_spaces_are_noted(
+    igraph: Graph, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain = [(i, i + 1) for i in range(7)]
+    with caplog.at_level(logging.WARNING):
+        database = import_official(write(tmp_path / "files", [igraph(chain, TYPES)]), tmp_path / "out")
+    assert database.manifest["notes"]["topology"] == [list(edge) for edge in chain]
+    assert "other edges than those that 'nasbench201' gives" in caplog.text
+
+
 def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"'zip'.*Known: csv, pt"):
         import_official(tmp_path, tmp_path, source="zip")
+    with pytest.raises(DatabaseError, match=r"records\.csv holds the predictor's database only"):
+        import_official(tmp_path, tmp_path, source="csv", which="generator")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from metad2a.database.safe_pickle import read_restricted
+from metad2a.database.safe_pickle import Skipped, read_restricted
 from metad2a.errors import DatabaseError
 
 
@@ -128,3 +128,73 @@ def test_programs_and_tar_files_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"none\.pt"):
         read_restricted(tmp_path / "none.pt")
+
+
+def test_a_web_page_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "page.pt"
+    for text in ("\n<!DOCTYPE html>\n<html>404</html>", "<HTML><body>too many requests</body></HTML>"):
+        path.write_text(text)
+        with pytest.raises(DatabaseError, match="is a web page, not data"):
+            read_restricted(path)
+
+
+def transform() -> Any:
+    from torchvision import transforms
+
+    steps = [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()]
+    return transforms.Compose([*steps, transforms.Normalize([0.4] * 3, [0.2] * 3)])
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_image_transforms_are_skipped(new_format: bool, tmp_path: Path) -> None:
+    path = tmp_path / "transform.pt"
+    torch.save({"transform": transform(), "old": 2}, path, _use_new_zipfile_serialization=new_format)
+    found = read_restricted(path)
+    assert type(found["transform"]) is Skipped
+    assert vars(found["transform"]) == {}
+    assert found["old"] == 2
+
+
+def test_transforms_that_hold_something_else_are_refused(tmp_path: Path) -> None:
+    from torchvision import transforms
+
+    proof, path = tmp_path / "proof", tmp_path / "evil.pt"
+    hidden = transform()
+    hidden.transforms.append(Calls(os.system, f"touch {proof}"))
+    for content, name in ((hidden, r"\.system"), (transforms.Lambda(os.system), r"transforms\.Lambda")):
+        torch.save({"transform": content}, path)
+        with pytest.raises(DatabaseError, match=name):
+            read_restricted(path)
+    assert not proof.exists()
+
+
+def test_parts_of_what_is_allowed_cannot_be_named(tmp_path: Path) -> None:
+    """Newer pickles may name attributes with dots, such as a function's globals."""
+    path = tmp_path / "dotted.pt"
+    dotted = b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93."
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("dotted/data.pkl", dotted)
+        archive.writestr("dotted/version", "3")
+    with pytest.raises(DatabaseError, match=r"numpy\.ndarray\.__init__"):
+        read_restricted(path)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_mapped_tensors_are_the_same(new_format: bool, tmp_path: Path) -> None:
+    path = tmp_path / "mapped.pt"
+    tensors = {0: [torch.arange(12.0).view(3, 4)], 1: [torch.ones(2, 4)]}
+    torch.save(tensors, path, _use_new_zipfile_serialization=new_format)
+    found = read_restricted(path, mapped=True)
+    assert all(torch.equal(found[key][0], tensors[key][0]) for key in tensors)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("new_format", [True, False])
+def test_tensors_cannot_reach_beyond_the_file(mapped: bool, new_format: bool, tmp_path: Path) -> None:
+    path = tmp_path / "long.pt"
+    storage = torch.zeros(4)._typed_storage()
+    for offset, size in ((0, 10**6), (10**6, 4), (-8, 4)):
+        rebuild = Calls(torch._utils._rebuild_tensor_v2, storage, offset, (size,), (1,), False, OrderedDict())
+        torch.save({"x": rebuild}, path, _use_new_zipfile_serialization=new_format)
+        with pytest.raises(DatabaseError, match="is damaged"):
+            read_restricted(path, mapped=mapped)["x"].sum()

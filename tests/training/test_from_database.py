@@ -28,6 +28,7 @@ def database(space: NASBench201) -> MetaDatabase:
             "arch": [texts[1], texts[0], texts[2], texts[0]],
             "accuracy": [61.0, 62.0, np.nan, 64.0],
             "status": ["ok", "ok", "failed", "ok"],
+            "split": None,
         }
     )
     return MetaDatabase({"name": "photos", "space": "nasbench201"}, tasks, rows)

@@ -47,8 +47,8 @@ def build_database(overrides: Sequence[str]) -> None:
     launch("build_database", overrides, _job("build-database", []))
 
 
-def resume(folder: Path) -> None:
-    """Continue the run in ``folder``.
+def resume(folder: Path, devices: str | None = None) -> None:
+    """Continue the run in ``folder``; ``devices`` replaces the ``trainer.devices`` of a meta-training.
 
     Raises:
         ConfigError: it is no run folder of a job that can be continued.
@@ -61,6 +61,10 @@ def resume(folder: Path) -> None:
     name = str(cfg.get("task_name")) if isinstance(cfg, DictConfig) else ""
     if not isinstance(cfg, DictConfig) or name not in JOBS:
         raise ConfigError(f"{config} describes no job of metad2a (task_name: '{name}').")
+    if devices is not None:
+        if name != "train":
+            raise ConfigError(f"{folder} is no meta-training: --devices has no meaning for it.")
+        cfg.trainer.devices = int(devices) if devices.isdigit() else devices
     _run(name, cfg, folder, resume=True)
 
 

@@ -10,6 +10,8 @@ from rich.markup import escape
 
 import metad2a
 from metad2a.cli import output
+from metad2a.data.feature_file import holds_features
+from metad2a.data.features import FeatureSet
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import UserError
 from metad2a.models.checkpoint import Checkpoint
@@ -20,7 +22,7 @@ _PACKAGES = ("torch", "torch-geometric", "lightning-fabric", "hydra-core", "nump
 
 
 def run(what: str | None) -> None:
-    """Describe the installation, or the checkpoint, database or run that ``what`` names."""
+    """Describe the installation, or the checkpoint, features, database or run that ``what`` names."""
     for name, value in (_installation() if what is None else _describe(what)).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         output.console.print(f"[bold]{name}[/bold]: {escape(text)}")
@@ -48,14 +50,28 @@ def _describe(what: str) -> dict[str, Any]:
     path = Path(what)
     if (path / "run.json").is_file():
         return read_run(path)
+    if holds_features(path):
+        return _features(FeatureSet.load(path))
     shipped_file = shipped("data", "pretrained", f"{what}.safetensors")
     if path.suffix == ".safetensors" or shipped_file.is_file():
         return _checkpoint(Checkpoint.load(path if path.suffix == ".safetensors" else shipped_file))
     if (path / "manifest.json").is_file() or shipped("data", what, "manifest.json").is_file():
         return MetaDatabase.load(what).manifest
     raise UserError(
-        f"'{what}' is no checkpoint, database or run folder. See `metad2a ls` for the shipped ones, or give a path."
+        f"'{what}' is no checkpoint, database, feature file or run folder. See `metad2a ls` for the shipped ones, "
+        "or give a path."
     )
+
+
+def _features(features: FeatureSet) -> dict[str, Any]:
+    return {
+        "name": features.name,
+        "embedder": features.embedder,
+        "images": len(features),
+        "numbers of each image": features.dim,
+        "classes": len(features.classes),
+        "images of a class": f"{int(features.counts.min())} to {int(features.counts.max())}",
+    }
 
 
 def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:

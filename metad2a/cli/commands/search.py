@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metad2a.cli import output
 from metad2a.data.cache import FeatureCache
-from metad2a.data.image_set import ImageSet
+from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.runtime import check_writable, write_json
 from metad2a.search.metad2a import MetaD2A
@@ -16,13 +16,14 @@ from metad2a.spaces.registry import get_space
 def run(
     images: str,
     *,
-    space: str,
+    space: str | None,
     checkpoint: list[str],
     candidates: int,
     top: int,
     seed: int,
     limits: dict[str, float | None],
     images_per_class: int,
+    constrained: bool,
     device: str,
     json_file: Path | None,
     html_file: Path | None,
@@ -34,15 +35,17 @@ def run(
     for path in (json_file, html_file):
         if path is not None:
             check_writable(path)
-    get_space(space)
+    if space is not None:
+        get_space(space)
     model = MetaD2A.open(*checkpoint, device=device)
     model.checkpoint.check(space=space)
     result = model.search(
-        ImageSet.open(images),
+        open_data(images),
         n_candidates=candidates,
         images_per_class=images_per_class,
         random_state=seed,
         cache=FeatureCache(),
+        constrained=constrained,
         **limits,
     )
     output.print_search(result, top)

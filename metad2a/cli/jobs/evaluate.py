@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from metad2a.cli import output
 from metad2a.cli.configuration import check_at_least, plain
 from metad2a.data.cache import FeatureCache
-from metad2a.data.image_set import ImageSet
+from metad2a.data.features import FeatureSet
+from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.evaluation.protocol import Evaluation, evaluate
 from metad2a.oracles.table import TableOracle
@@ -28,13 +29,24 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     for path in outputs:
         check_writable(path)
     model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
-    images = ImageSet.open(cfg.dataset)
+    data = open_data(cfg.dataset)
     oracle = TableOracle.from_csv(cfg.oracle, cfg.oracle_column, model.space)
     with track(
         folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
-        features = model.embed(images, images_per_class=cfg.images_per_class, cache=FeatureCache())
-        result = evaluate(model, features, oracle, seeds=cfg.seeds, n_candidates=cfg.candidates)
+        features = (
+            data
+            if isinstance(data, FeatureSet)
+            else model.embed(data, images_per_class=cfg.images_per_class, cache=FeatureCache())
+        )
+        result = evaluate(
+            model,
+            features,
+            oracle,
+            seeds=cfg.seeds,
+            n_candidates=cfg.candidates,
+            constrained=cfg.constrained,
+        )
         for step, row in enumerate(result.per_run):
             tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
         write_json(folder / "evaluation.json", result.to_dict())
@@ -53,6 +65,6 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
 def _command(values: dict[str, Any]) -> str:
     """Return the command that computes the same numbers, whatever the machine."""
-    keys = ("dataset", "oracle", "oracle_column", "seeds", "candidates", "images_per_class")
+    keys = ("dataset", "oracle", "oracle_column", "seeds", "candidates", "constrained", "images_per_class")
     checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
     return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint])

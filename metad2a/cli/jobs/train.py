@@ -1,30 +1,42 @@
 """metad2a train: from a configuration to a meta-trained model."""
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from lightning_fabric import Fabric
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli.configuration import check_at_least, check_choice, instantiate_node, plain
 from metad2a.data.cache import FeatureCache
-from metad2a.data.embedders.base import get_embedder
+from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.database.published import MetaDatabase
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, unknown_name
+from metad2a.fitting.loop import FitState
+from metad2a.fitting.processes import Group
+from metad2a.models.checkpoint import MODELS, Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.runtime import resolve_device
+from metad2a.runtime import resolve_device, shipped
+from metad2a.search.metad2a import pretrained_names
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
+from metad2a.tracking.base import Tracker, Trackers
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
 from metad2a.training.features import database_features
+from metad2a.training.fine_tuning import check_init, initial_model
 from metad2a.training.meta_data import MetaData, meta_data
 from metad2a.training.meta_train import MetaTraining, Schedule
 from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
 from metad2a.training.selection import best_rows
+
+_log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "64-true")
 _POSITIVE = (
@@ -45,55 +57,152 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     _check(cfg)
     values = plain(cfg)
     device = resolve_device(cfg.device)
-    fabric = Fabric(accelerator=device, devices=1, precision=_precision(cfg.precision, device))
-    fabric.launch()
-    space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
-    database = MetaDatabase.load(cfg.database)
-    features = database_features(
-        database,
-        embedder,
-        images=values["images"],
-        max_images_per_class=cfg.max_images_per_class,
-        cache=FeatureCache(),
-    )
-    data = meta_data(database, features, space, valid=_validation(cfg, database))
-    objective = _objective(cfg, data, space, fabric)
-    with track(
-        folder,
-        values,
-        run_id=run_id,
-        job=f"train-{cfg.model.kind}",
-        seed=cfg.seed,
-        trackers=make_trackers(cfg.tracker.names, **values["tracker"]["options"]),
-        resumed=resume,
-    ) as tracker:
-        training = MetaTraining(
-            objective=objective,
-            make_model=lambda: _model(cfg.model, data, space),
-            make_optimizer=instantiate_node(cfg.optimizer, "optimizer"),
-            make_scheduler=instantiate_node(cfg.scheduler.make, "scheduler.make"),
-            schedule=Schedule(
-                **values["schedule"],
-                schedule_on=cfg.scheduler.schedule_on,
-                monitor=cfg.model.monitor,
-                mode=cfg.model.mode,
-            ),
-            fabric=fabric,
-            space=space,
-            embedder=embedder,
-            folder=folder / "checkpoints",
-            tracker=tracker,
-            provenance={
-                "database": database.name,
-                "seed": cfg.seed,
-                "run_id": run_id,
-                "note": cfg.note,
-                "records": len(objective.train_rows),
-            },
-            resume=resume,
-        )
-        state = training.run()
+    group = Group(device, _devices(cfg.trainer.devices, device), _precision(cfg.precision, device))
+    material = _Material.of(cfg)
+    material.tell_of_init(cfg)
+    with (
+        track(
+            folder,
+            values,
+            run_id=run_id,
+            job=f"train-{cfg.model.kind}",
+            seed=cfg.seed,
+            trackers=make_trackers(cfg.tracker.names, **values["tracker"]["options"]),
+            resumed=resume,
+        ) as tracker,
+        group.launch(_other_process, values, folder, run_id, resume) as fabric,
+    ):
+        state = _training(cfg, material, fabric, folder, tracker, run_id=run_id, resume=resume).run()
     return next(row for row in state.history if row.get(cfg.model.monitor) == state.best)
+
+
+def _other_process(values: dict[str, Any], folder: Path, run_id: str, resume: bool) -> Callable[[Fabric], FitState]:
+    """Prepare the training in a process other than the first, which writes and tells nothing."""
+    cfg = OmegaConf.create(values)
+    material = _Material.of(cfg)
+
+    def work(fabric: Fabric) -> FitState:
+        return _training(cfg, material, fabric, folder, Trackers([]), run_id=run_id, resume=resume).run()
+
+    return work
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a model is made from."""
+
+    database: MetaDatabase
+    data: MetaData
+    space: SearchSpace
+    embedder: Embedder
+    init: Checkpoint | None
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "_Material":
+        space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
+        init = None
+        if cfg.init is not None:
+            init = _open_checkpoint(cfg.init)
+            check_init(
+                init,
+                cfg.model.kind,
+                name=f"init={cfg.init}",
+                space=space.name,
+                embedder_fingerprint=embedder.fingerprint,
+            )
+        database = MetaDatabase.load(cfg.database)
+        features = database_features(
+            database,
+            embedder,
+            images=list(cfg.images),
+            max_images_per_class=cfg.max_images_per_class,
+            cache=FeatureCache(),
+        )
+        data = meta_data(database, features, space, valid=_validation(cfg, database))
+        return cls(database, data, space, embedder, init)
+
+    def model_config(self, model: DictConfig) -> dict[str, Any]:
+        """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
+        return self._asked_for(model) if self.init is None else self.init.parts[model.kind].config
+
+    def model(self, cfg: DictConfig, target: tuple[float, float] | None) -> Generator | Predictor:
+        if self.init is not None:
+            return initial_model(self.init, cfg.model.kind, target)
+        return MODELS[cfg.model.kind](**self.model_config(cfg.model))
+
+    def tell_of_init(self, cfg: DictConfig) -> None:
+        """Log where the checkpoint to start from differs from the configuration, which it overrules."""
+        if self.init is None:
+            return
+        asked, given = self._asked_for(cfg.model), self.model_config(cfg.model)
+        other = ", ".join(
+            f"{name} {_short(given.get(name))} instead of {_short(value)}"
+            for name, value in asked.items()
+            if given.get(name) != value
+        )
+        _log.info("init=%s: the model is that of the checkpoint%s", cfg.init, f" ({other})" if other else "")
+
+    def _asked_for(self, model: DictConfig) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "feature_dim": self.data.features.dim,
+            "num_types": self.space.num_types,
+            "num_nodes": self.space.num_nodes,
+            "hidden": model.hidden,
+            "latent": model.latent,
+            "num_heads": model.num_heads,
+            "normalize": model.normalize,
+        }
+        if model.kind == "generator":
+            given = self.space.topology if model.constrained else None
+            config["topology"] = None if given is None else given.nonzero().tolist()
+        return config
+
+
+def _short(value: Any) -> Any:
+    return "given" if isinstance(value, list) else value
+
+
+def _training(
+    cfg: DictConfig,
+    material: _Material,
+    fabric: Fabric,
+    folder: Path,
+    tracker: Tracker,
+    *,
+    run_id: str,
+    resume: bool,
+) -> MetaTraining:
+    objective = _objective(cfg, material, fabric)
+    init = material.init
+    provenance = {
+        "database": material.database.name,
+        "seed": cfg.seed,
+        "run_id": run_id,
+        "note": cfg.note,
+        "records": len(objective.train_rows),
+    }
+    if init is not None:
+        provenance["init"] = {"checkpoint": Path(cfg.init).name, "of": init.provenance.get(cfg.model.kind)}
+    return MetaTraining(
+        objective=objective,
+        make_model=lambda: material.model(cfg, getattr(objective, "target", None)),
+        make_optimizer=instantiate_node(cfg.optimizer, "optimizer"),
+        make_scheduler=instantiate_node(cfg.scheduler.make, "scheduler.make"),
+        schedule=Schedule(
+            **plain(cfg.schedule),
+            schedule_on=cfg.scheduler.schedule_on,
+            monitor=cfg.model.monitor,
+            mode=cfg.model.mode,
+        ),
+        fabric=fabric,
+        space=material.space,
+        embedder=material.embedder,
+        folder=folder / "checkpoints",
+        tracker=tracker,
+        provenance=provenance,
+        seen_before=() if init is None else init.train_archs,
+        resume=resume,
+    )
 
 
 def _check(cfg: DictConfig) -> None:
@@ -124,7 +233,30 @@ def _precision(name: str, device: str) -> Any:
     return "bf16-mixed" if device == "cuda" else "32-true"
 
 
-def _objective(cfg: DictConfig, data: MetaData, space: SearchSpace, fabric: Fabric) -> Objective:
+def _devices(asked: Any, device: str) -> int:
+    """Return how many processes to start."""
+    present = torch.cuda.device_count() if device == "cuda" else 1
+    if asked == "auto":
+        return present
+    if not isinstance(asked, int) or asked < 1:
+        raise ConfigError(f"trainer.devices={asked}: give a number of at least 1, or auto.")
+    if device != "cpu" and asked > present:
+        raise ConfigError(f"trainer.devices={asked}, but there is only {present} of device={device} here.")
+    return asked
+
+
+def _open_checkpoint(reference: str) -> Checkpoint:
+    """Return a shipped checkpoint by its name, or that in a file."""
+    path = Path(reference)
+    if path.suffix or path.is_file():
+        return Checkpoint.load(path)
+    if reference not in pretrained_names():
+        raise unknown_name("checkpoint", reference, pretrained_names())
+    return Checkpoint.load(shipped("data", "pretrained", f"{reference}.safetensors"))
+
+
+def _objective(cfg: DictConfig, material: _Material, fabric: Fabric) -> Objective:
+    data = material.data
     common: dict[str, Any] = {
         "data": data,
         "batch_size": cfg.batch_size,
@@ -132,6 +264,9 @@ def _objective(cfg: DictConfig, data: MetaData, space: SearchSpace, fabric: Fabr
         "seed": cfg.seed,
         "reduction": cfg.reduction,
         "device": fabric.device,
+        "dtype": torch.float64 if cfg.precision == "64-true" else None,
+        "rank": fabric.global_rank,
+        "world_size": fabric.world_size,
     }
     if cfg.model.kind == "predictor":
         return PredictorObjective(
@@ -144,25 +279,9 @@ def _objective(cfg: DictConfig, data: MetaData, space: SearchSpace, fabric: Fabr
         **common,
         train_rows=best_rows(data, data.train_rows, cfg.generator_share),
         valid_rows=best_rows(data, data.valid_rows, cfg.generator_share),
-        latent=cfg.model.latent,
-        space=space,
+        latent=material.model_config(cfg.model)["latent"],
+        space=material.space,
         constrained=cfg.model.constrained,
         beta=cfg.model.beta,
         eps_scale=cfg.model.eps_scale,
     )
-
-
-def _model(model: DictConfig, data: MetaData, space: SearchSpace) -> Generator | Predictor:
-    common: dict[str, Any] = {
-        "feature_dim": data.features.dim,
-        "num_types": space.num_types,
-        "num_nodes": space.num_nodes,
-        "hidden": model.hidden,
-        "latent": model.latent,
-        "num_heads": model.num_heads,
-        "normalize": model.normalize,
-    }
-    if model.kind == "predictor":
-        return Predictor(**common)
-    given = space.topology if model.constrained else None
-    return Generator(**common, topology=None if given is None else given.nonzero().tolist())

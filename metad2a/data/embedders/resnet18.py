@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,10 @@ class ResNet18(Embedder):
 
     The weights are those of ``torchvision.models.ResNet18_Weights.IMAGENET1K_V1``: the file that the environment
     variable ``METAD2A_RESNET18_WEIGHTS`` names, else that in torch hub's cache, to which it is downloaded when it
-    is not there yet.
+    is not there yet. They are read when the first image is embedded: who has feature files needs none.
 
     Raises:
-        ConfigError: torchvision is not installed, or the weights are not to be had.
+        ConfigError: the environment variable names no file.
     """
 
     name = NAME
@@ -55,14 +56,21 @@ class ResNet18(Embedder):
     resolution = RESOLUTION
 
     def __init__(self) -> None:
+        named = _named_file()
+        self.fingerprint = OFFICIAL_FINGERPRINT if named is None else _fingerprint(_digest(named))
+
+    @cached_property
+    def _net(self) -> nn.Module:
         net = _empty_network()
-        path = _weights_file()
-        self.fingerprint = _fingerprint(_digest(path))
-        _load(net, path)
-        self._net = net
+        _load(net, _named_file() or _cached_file())
+        return net
 
     def embed(self, images: UInt8[np.ndarray, "I S S 3"]) -> Float[Tensor, "I F"]:
-        """Return the float32 features of RGB ``images`` of ``resolution`` pixels a side, on the CPU."""
+        """Return the float32 features of RGB ``images`` of ``resolution`` pixels a side, on the CPU.
+
+        Raises:
+            ConfigError: torchvision is not installed, or the weights are not to be had.
+        """
         features = torch.empty(len(images), self.dim)  # outside inference mode, so that others may train on it
         mean, std = torch.tensor(_MEAN), torch.tensor(_STD)
         with torch.inference_mode():
@@ -86,13 +94,17 @@ def _empty_network() -> Any:
     return net.eval().requires_grad_(False)
 
 
-def _weights_file() -> Path:
+def _named_file() -> Path | None:
     named = os.environ.get(WEIGHTS_VARIABLE)
-    if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise ConfigError(f"{WEIGHTS_VARIABLE} names {path}, but there is no such file.")
-        return path
+    if not named:
+        return None
+    path = Path(named).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{WEIGHTS_VARIABLE} names {path}, but there is no such file.")
+    return path
+
+
+def _cached_file() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(_URL).name
     if not path.is_file():
         _download(path)
