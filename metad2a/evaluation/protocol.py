@@ -60,12 +60,19 @@ def best_of(true: Float[np.ndarray, " A"], budgets: Sequence[int] = BUDGETS) -> 
 
 
 def evaluate(
-    model: MetaD2A, features: FeatureSet, oracle: TableOracle, *, seeds: int, n_candidates: int = 500
+    model: MetaD2A,
+    features: FeatureSet,
+    oracle: TableOracle,
+    *,
+    seeds: int,
+    n_candidates: int = 500,
+    constrained: bool = True,
 ) -> Evaluation:
     """Search ``features`` once for each seed and compare with the truth and with baselines.
 
     The oracle is read only to score: nothing is chosen by it. ``best_of`` beyond 1 says what true evaluations
-    of the first few would find; it is not what the search alone hands out.
+    of the first few would find; it is not what the search alone hands out. ``constrained`` as in
+    ``MetaD2A.search``.
 
     Raises:
         ConfigError: ``seeds`` is no positive number.
@@ -82,7 +89,7 @@ def evaluate(
     truth = oracle.evaluate(archs)
     runs, random_runs = [], []
     for seed in progress(range(seeds), label="evaluate"):
-        result = model.search(features, n_candidates=n_candidates, random_state=seed)
+        result = model.search(features, n_candidates=n_candidates, random_state=seed, constrained=constrained)
         everywhere = model.predict(features, archs, random_state=seed)
         runs.append(_score(model, result, oracle) | _score_whole_space(everywhere, truth))
         asked = RandomSearch(model.space, seed=seed).ask(max(BUDGETS))

@@ -90,16 +90,21 @@ class Monitor:
 class Fit:
     """One fit: what is trained, on what, how long. ``run`` does it.
 
+    Several processes (``fabric.world_size``) run the same fit, each on its own part of every batch. They take the
+    steps of one process with the whole batches and stop together; the first one validates and keeps the files.
+
     Args:
         fabric: device, precision and processes.
         model: set up by ``fabric``.
         optimizer: set up by ``fabric``.
         batches: the batches of an epoch, a function of its number alone, so that a resumed run sees the same.
-        loss: ``loss(model, batch)["loss"]`` is minimised; the other entries are recorded.
+        loss: ``loss(model, batch)["loss"]`` is minimised; the other entries are recorded. Each of several processes
+            returns what its own records add: the sums over the processes are the values of the batch.
         epochs: how many in all.
         batches_per_epoch: for the progress bar.
         scheduler: learning-rate schedule, or None.
         schedule_on: after each ``step``, each ``epoch``, or each epoch with the training loss (``plateau``).
+        plateau_on: which entry of the losses is that training loss.
         clip_norm: largest gradient norm, or None.
         validate: scores after an epoch; None for none.
         validate_every: epochs between validations; the last epoch is always validated.
@@ -120,6 +125,7 @@ class Fit:
     batches_per_epoch: int
     scheduler: Any = None
     schedule_on: Literal["step", "epoch", "plateau"] = "epoch"
+    plateau_on: str = "loss"
     clip_norm: float | None = None
     validate: Callable[[], Scores] | None = None
     validate_every: int = 1
@@ -141,23 +147,24 @@ class Fit:
         """
         started = time.monotonic() - self.state.seconds
         done = self.state.epoch * self.batches_per_epoch + self.state.batches
-        with _asked_to_stop() as stop, self._bar(done) as bar:
+        with self._asked_to_stop() as asked, self._bar(done) as bar:
             while self.state.epoch < self.epochs:
-                self._train_epoch(stop, bar, started)
+                self._train_epoch(asked, bar, started)
                 self._finish_epoch()
                 self.state.seconds = time.monotonic() - started
-                stopped = stop()  # asked during validation
+                stopped = self.fabric.broadcast(asked())  # during validation
                 if stopped or self.state.epoch % self.save_every == 0 or self.state.epoch == self.epochs:
                     self.save()
                 if stopped:
                     raise Interrupted
         return self.state
 
-    def _train_epoch(self, stop: Callable[[], bool], bar: Bar | None, started: float) -> None:
+    def _train_epoch(self, asked: Callable[[], bool], bar: Bar | None, started: float) -> None:
         self.model.train()
         for batch in itertools.islice(self.batches(self.state.epoch), self.state.batches, None):
             losses = self.loss(self.model, batch)
-            finite = bool(torch.isfinite(losses["loss"]))
+            values, stopped = self._of_all_processes(losses, asked())
+            finite = math.isfinite(values["loss"])
             self.state.bad_in_a_row = 0 if finite else self.state.bad_in_a_row + 1
             if self.state.bad_in_a_row == 3:
                 raise DivergedError(
@@ -166,22 +173,34 @@ class Fit:
                 )
             if finite:
                 self._step(losses["loss"])
-            for name, value in losses.items():
-                self.state.sums[name] = self.state.sums.get(name, 0.0) + float(value.detach())
+            for name, value in values.items():
+                self.state.sums[name] = self.state.sums.get(name, 0.0) + value
             self.state.batches += 1
             self.state.step += 1
             if bar is not None:
                 bar.advance(self._text())
-            if stop():
+            if stopped:
                 self.state.seconds = time.monotonic() - started
                 self.save()
                 raise Interrupted
 
+    def _of_all_processes(self, losses: Losses, asked: bool) -> tuple[dict[str, float], bool]:
+        """Return the losses of the whole batch, and whether the first process was asked to stop."""
+        own = torch.stack([*(value.detach() for value in losses.values()), losses["loss"].new_tensor(float(asked))])
+        if self.fabric.world_size > 1:
+            own = self.fabric.all_reduce(own, reduce_op="sum")  # type: ignore[assignment]
+        *values, stopped = own.tolist()
+        return dict(zip(losses, values, strict=True)), stopped > 0
+
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
+        # Processes average their gradients, and the gradient of the whole batch is their sum.
+        self.fabric.backward(loss * self.fabric.world_size)
         if self.clip_norm is not None:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_norm)
+            # Gradients that are not finite: half precision skips the step, else the next losses tell.
+            self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
+            )
         self.optimizer.step()
         if self.scheduler is not None and self.schedule_on == "step":
             self.scheduler.step()
@@ -196,14 +215,14 @@ class Fit:
             **means,
         }
         if self.scheduler is not None and self.schedule_on != "step":
-            self.scheduler.step(*([means["train/loss"]] if self.schedule_on == "plateau" else []))
+            self.scheduler.step(*([means[f"train/{self.plateau_on}"]] if self.schedule_on == "plateau" else []))
         state.epoch, state.batches, state.sums = state.epoch + 1, 0, {}
         if self.validate is not None and (state.epoch % self.validate_every == 0 or state.epoch == self.epochs):
             self.model.eval()
-            row |= self.validate()
+            row |= self.fabric.broadcast(self.validate() if self.fabric.is_global_zero else {})
         state.history.append(row)
         if self.monitor is not None and self.monitor.improves(row, state.best):
-            state.best = row[self.monitor.name]
+            state.best = float(row[self.monitor.name])
             if self.on_best is not None:
                 self.on_best()
         if self.on_epoch is not None:
@@ -239,6 +258,9 @@ class Fit:
             raise CheckpointError(
                 f"cannot resume from {self.state_file}: {error}. Was it written by this run's configuration?"
             ) from error
+
+    def _asked_to_stop(self) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+        return _asked_to_stop() if self.fabric.is_global_zero else contextlib.nullcontext(lambda: False)
 
     def _bar(self, done: int) -> contextlib.AbstractContextManager[Bar | None]:
         if self.label is None or not self.fabric.is_global_zero:

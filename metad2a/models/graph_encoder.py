@@ -63,16 +63,15 @@ class Recurrence:
     by_sender: Float[Tensor, "N two_H"]
 
     def states(
-        self, types: Int[Tensor, "*vertices"], incoming: Float[Tensor, "*vertices H"]
+        self, types: Int[Tensor, "*vertices"], incoming: Float[Tensor, "*vertices H"] | None
     ) -> Float[Tensor, "*vertices H"]:
-        """Return the states of vertices of ``types`` that hear ``incoming``, the sum of their messages."""
+        """Return the states of vertices of ``types`` that hear ``incoming``, the sum of their messages, if any."""
+        width = self.by_state.shape[1]
         given = F.embedding(types, self.by_type)
-        heard = F.linear(incoming, self.by_state, self.bias)
-        width = incoming.shape[-1]
-        gates = torch.sigmoid(given[..., : 2 * width] + heard[..., : 2 * width])
-        reset, keep = gates.chunk(2, dim=-1)
-        new = torch.tanh(torch.addcmul(given[..., 2 * width :], reset, heard[..., 2 * width :]))
-        return torch.lerp(new, incoming, keep)
+        heard = self.bias if incoming is None else F.linear(incoming, self.by_state, self.bias)
+        reset, keep = torch.sigmoid(given[..., : 2 * width] + heard[..., : 2 * width]).chunk(2, dim=-1)
+        new = torch.tanh(given[..., 2 * width :] + reset * heard[..., 2 * width :])
+        return (1 - keep) * new if incoming is None else new + keep * (incoming - new)
 
     def message(self, state: Float[Tensor, "*vertices H"], vertex: int) -> Float[Tensor, "*vertices H"]:
         """Return what ``vertex`` tells its successors."""
@@ -98,10 +97,8 @@ class GraphEncoder(nn.Module):
         """Return the state of every vertex when reading along the edges, and when reading against them."""
         vertices = range(archs.types.shape[1])
         flipped = ArchBatch(archs.types.flip(1), archs.edges.transpose(1, 2).flip(1, 2), archs.mask.flip(1))
-        # Without a gradient there are often thousands of graphs, and most of their beginnings are the same.
-        walk = _walk if torch.is_grad_enabled() else _walk_shared
-        ahead = walk(self.ahead.prepare(), archs, vertices)
-        back = walk(self.back.prepare(), flipped, vertices[::-1])
+        ahead = _walk(self.ahead.prepare(), archs, vertices)
+        back = _walk(self.back.prepare(), flipped, vertices[::-1])
         return torch.stack(ahead, dim=1), torch.stack(back[::-1], dim=1)
 
     def forward(self, archs: ArchBatch) -> Float[Tensor, "B H"]:
@@ -113,45 +110,31 @@ class GraphEncoder(nn.Module):
 
 
 def _walk(step: Recurrence, archs: ArchBatch, names: Sequence[int]) -> list[Float[Tensor, "B H"]]:
-    """Return the states of vertices visited in order; ``names`` are their numbers in the messages."""
-    some, every = archs.edges.any(0).tolist(), archs.edges.all(0).tolist()
-    silence = step.by_state.new_zeros(len(archs), step.by_state.shape[1])
-    states: list[Tensor] = []
-    messages: dict[int, Tensor] = {}
-    for v in range(len(names)):
-        incoming = silence
-        for u in range(v):
-            if some[u][v]:
-                if u not in messages:
-                    messages[u] = step.message(states[u], names[u])
-                heard = messages[u] if every[u][v] else archs.edges[:, u, v, None] * messages[u]
-                incoming = heard if incoming is silence else incoming + heard
-        states.append(step.states(archs.types[:, v], incoming))
-    return states
+    """Return the states of vertices visited in order; ``names`` are their numbers in the messages.
 
-
-def _walk_shared(step: Recurrence, archs: ArchBatch, names: Sequence[int]) -> list[Float[Tensor, "B H"]]:
-    """Return what ``_walk`` returns, computing once what graphs with the same beginning have in common."""
+    A state depends on what lies before its vertex alone: graphs with the same beginning share the work.
+    """
     some, every = archs.edges.any(0).tolist(), archs.edges.all(0).tolist()
     order = torch.arange(len(archs), device=archs.types.device)
     beginning = torch.zeros_like(order)
     states: list[Tensor] = []
     messages: dict[int, Tensor] = {}
     for v in range(len(names)):
+        senders = [u for u in range(v) if some[u][v]]
         beginning = _distinct(beginning, archs.types[:, v])
-        for u in range(v):
-            if some[u][v] and not every[u][v]:
+        for u in senders:
+            if not every[u][v]:
                 beginning = _distinct(beginning, archs.edges[:, u, v].long())
         example = torch.empty_like(order[: int(beginning.max()) + 1]).scatter_(0, beginning, order)
-        incoming = step.by_state.new_zeros(len(example), step.by_state.shape[1])
-        for u in range(v):
-            if some[u][v]:
-                heard = messages[u][example]
-                incoming += heard if every[u][v] else heard * archs.edges[example, u, v, None]
+        incoming = None
+        for u in senders:
+            heard = messages[u].index_select(0, example)
+            heard = heard if every[u][v] else heard * archs.edges[example, u, v, None]
+            incoming = heard if incoming is None else incoming + heard
         state = step.states(archs.types[example, v], incoming)
-        states.append(state[beginning])
+        states.append(state.index_select(0, beginning))
         if any(some[v]):
-            messages[v] = step.message(state, names[v])[beginning]
+            messages[v] = step.message(state, names[v]).index_select(0, beginning)
     return states
 
 

@@ -1,7 +1,7 @@
 """Meta-training of a generator or a predictor: from records and features to a checkpoint."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +56,7 @@ class MetaTraining:
 
     Args:
         objective: what is learned from what.
-        make_model: returns the untrained model; called once, under the run's seed.
+        make_model: returns the model to train; called once, under the run's seed.
         make_optimizer: from the model's parameters.
         make_scheduler: from the optimizer and the number of steps it will be asked for, or None.
         schedule: how long.
@@ -64,8 +64,9 @@ class MetaTraining:
         space: of the architectures.
         embedder: of the features; the checkpoint remembers which it was.
         folder: for ``last.pt`` (to resume) and ``best.safetensors``.
-        tracker: gets a row an epoch.
+        tracker: gets a row an epoch; in processes other than the first one without members.
         provenance: what the checkpoint says of its origin.
+        seen_before: architectures that the weights of ``make_model`` were trained on, if they were.
         resume: continue from ``last.pt``, where there is one.
     """
 
@@ -80,6 +81,7 @@ class MetaTraining:
     folder: Path
     tracker: Tracker
     provenance: dict[str, Any] = field(default_factory=dict)
+    seen_before: Sequence[str] = ()
     resume: bool = False
 
     @property
@@ -110,6 +112,7 @@ class MetaTraining:
             batches_per_epoch=objective.batches_per_epoch,
             scheduler=self._scheduler(optimizer),
             schedule_on=schedule.schedule_on,
+            plateau_on=objective.plateau_on,
             clip_norm=schedule.clip_norm,
             validate=lambda: objective.validate(model),
             validate_every=schedule.validate_every,
@@ -156,7 +159,7 @@ class MetaTraining:
             },
             images_per_class=objective.images_per_class,
             target=None if target is None else {"mean": target[0], "std": target[1]},
-            train_archs=tuple(objective.data.arch_frequencies()),
+            train_archs=tuple(dict.fromkeys([*objective.data.arch_frequencies(), *self.seen_before])),
             metrics={objective.kind: {name: value for name, value in row.items() if math.isfinite(value)}},
             provenance={objective.kind: self.provenance | {"epoch": row["epoch"]}},
         ).save(self.best_file)

@@ -25,12 +25,23 @@ _REFERENCES = 64  # architectures over which a task's mean prediction is taken
 
 
 class MetaBatch(NamedTuple):
-    """Records, with freshly drawn images of their tasks."""
+    """Records, with freshly drawn images of their tasks.
+
+    Attributes:
+        sets: the drawn images.
+        archs: the architectures.
+        accuracy: percent.
+        noise: of the latents.
+        size: records of the whole batch, of which these are one process's part.
+        counts: False where there were fewer records than processes: this one only keeps step with the others.
+    """
 
     sets: SetBatch
     archs: ArchBatch
     accuracy: Float[Tensor, " B"]
     noise: Float[Tensor, "B Z"] | None
+    size: int
+    counts: bool
 
 
 @dataclass(kw_only=True)
@@ -41,11 +52,15 @@ class Objective(ABC):
         data: records and features.
         train_rows: records to learn from.
         valid_rows: records to validate on.
-        batch_size: records a step.
+        batch_size: records a step, over all processes.
         images_per_class: ``K``, at most.
         seed: of the run; draws come from streams named by it, the purpose and the epoch.
         reduction: ``mean`` over the batch, or ``sum`` as the official implementation.
         device: where batches go.
+        dtype: of features, accuracies and noise; None leaves them as they are.
+        rank: number of this process.
+        world_size: how many processes there are. Each is given its part of every batch, and the losses it returns
+            are what this part adds to those of the batch.
     """
 
     kind: ClassVar[str]
@@ -58,6 +73,9 @@ class Objective(ABC):
     seed: int
     reduction: Literal["mean", "sum"] = "mean"
     device: str | torch.device = "cpu"
+    dtype: torch.dtype | None = None
+    rank: int = 0
+    world_size: int = 1
 
     @property
     def batches_per_epoch(self) -> int:
@@ -65,27 +83,34 @@ class Objective(ABC):
         return -(-len(self.train_rows) // self.batch_size)
 
     def batches(self, epoch: int) -> Iterator[MetaBatch]:
-        """Yield the shuffled batches of one epoch."""
+        """Yield this process's part of the shuffled batches of one epoch."""
         generator = torch_rng(self.seed, self.kind, "train", epoch)
         order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator)]
         for rows in order.split(self.batch_size):
-            yield self._batch(rows, generator)
+            if self.rank < len(rows):
+                yield self._batch(rows, generator, slice(self.rank, None, self.world_size))
+            else:
+                yield self._batch(rows, generator, slice(1))._replace(counts=False)
 
     def validation_batches(self) -> Iterator[MetaBatch]:
         """Yield the validation records in order; the images drawn are the same in every epoch."""
         generator = torch_rng(self.seed, self.kind, "valid")
         for rows in self.valid_rows.split(_VALIDATION_BATCH):
-            yield self._batch(rows, generator)
+            yield self._batch(rows, generator, slice(None))
 
-    def _batch(self, rows: Int[Tensor, " B"], generator: torch.Generator) -> MetaBatch:
+    def _batch(self, rows: Int[Tensor, " B"], generator: torch.Generator, part: slice) -> MetaBatch:
+        """Return ``part`` of the batch of ``rows``; the draws are those of the whole batch."""
         data = self.data
-        sets = data.features.draw(data.tasks[data.task_of[rows]], self.images_per_class, generator)
+        sets = data.features.draw(data.tasks[data.task_of[rows]], self.images_per_class, generator, part=part)
         noise = self.noise(len(rows), generator)
+        own = rows[part]
         return MetaBatch(
-            sets.to(self.device),
-            data.archs[data.arch_of[rows]].to(self.device),
-            data.accuracy[rows].to(self.device),
-            None if noise is None else noise.to(self.device),
+            SetBatch(sets.features.to(self.device, self.dtype), sets.mask.to(self.device)),
+            data.archs[data.arch_of[own]].to(self.device),
+            data.accuracy[own].to(self.device, self.dtype),
+            None if noise is None else noise[part].to(self.device, self.dtype),
+            size=len(rows),
+            counts=True,
         )
 
     def noise(self, size: int, generator: torch.Generator) -> Float[Tensor, "B Z"] | None:
@@ -100,9 +125,21 @@ class Objective(ABC):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the scores on meta-validation."""
 
-    def reduce(self, total: Tensor, size: int) -> Tensor:
-        """Return the batch's loss from its sum."""
-        return total if self.reduction == "sum" else total / size
+    @property
+    def plateau_on(self) -> str:
+        """Which of the losses tells a scheduler whether training still gets on: the loss of one record."""
+        return "loss" if self.reduction == "mean" else "loss_per_record"
+
+    def reduce(self, total: Float[Tensor, ""], batch: MetaBatch) -> dict[str, Tensor]:
+        """Return ``loss`` from its sum over the records, and ``loss_per_record`` where that is another value."""
+        total = total if batch.counts else 0.0 * total
+        if self.reduction == "mean":
+            return {"loss": total / batch.size}
+        return {"loss": total, "loss_per_record": total / self.records_a_step(batch)}
+
+    def records_a_step(self, batch: MetaBatch) -> float:
+        """Return what a sum is divided by to be logged: the batches count the same, as officially."""
+        return float(batch.size)
 
 
 @dataclass(kw_only=True)
@@ -126,7 +163,11 @@ class PredictorObjective(Objective):
         """See ``Objective.loss``."""
         mean, scale = self.target
         error = (model(batch.sets, batch.archs) - (batch.accuracy - mean) / scale).square().sum()
-        return {"loss": self.reduce(error, len(batch.accuracy))}
+        return self.reduce(error, batch)
+
+    def records_a_step(self, batch: MetaBatch) -> float:
+        """Return what a sum is divided by to be logged: the records count the same, as officially."""
+        return len(self.train_rows) / self.batches_per_epoch
 
     @cached_property
     def _advantage(self) -> Float[np.ndarray, " R_valid"]:
@@ -193,8 +234,10 @@ class GeneratorObjective(Objective):
     def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
         """See ``Objective.loss``."""
         out = model(batch.sets, batch.archs, noise=batch.noise, beta=self.beta, eps_scale=self.eps_scale)
-        size = len(batch.sets)
-        return {"loss": self.reduce(out.loss, size), "recon": out.recon / size, "kl": out.kld / size}
+        parts = {"recon": out.recon, "kl": out.kld}
+        return self.reduce(out.loss, batch) | {
+            name: batch.counts * total / batch.size for name, total in parts.items()
+        }
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from metad2a.cli.configuration import launch, run_dir
+from metad2a.models.checkpoint import Checkpoint
 from metad2a.tracking.read import read_metrics, read_run
 
 Run = Callable[..., Any]
@@ -132,6 +134,100 @@ def start(folder: Path, arguments: Sequence[str]) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed", "64-true"])
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_every_precision_trains(precision: str, kind: str, run: Run, tmp_path: Path, database: Path) -> None:
+    run(*train_arguments(kind, database, f"precision={precision}")).done()
+    assert read_metrics(only_run(tmp_path))["train/loss"].notna().all()
+
+
+# --- several processes ----------------------------------------------------------------------------------------
+
+
+def like(a: Path, b: Path) -> bool:
+    """Return whether two runs learned the same, but for the last digits."""
+    weights = [load_file(path / "checkpoints/best.safetensors") for path in (a, b)]
+    for tensors in weights:
+        for name in [name for name in tensors if name.endswith("key.bias")]:
+            del tensors[
+                name
+            ]  # attention does not depend on it: Adam takes steps along the rounding of its gradient
+    metrics = [read_metrics(path).drop(columns="time") for path in (a, b)]
+    pd.testing.assert_frame_equal(*metrics, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+    return weights[0].keys() == weights[1].keys()
+
+
+def test_two_processes_learn_what_one_learns(run: Run, tmp_path: Path, database: Path) -> None:
+    # The last batch of an epoch holds one record: the second process has nothing to do.
+    arguments = train_arguments("generator", database, "batch_size=4", "generator_share=1", "reduction=sum")
+    run(*arguments).done()
+    single = only_run(tmp_path)
+    run(*arguments, "trainer=ddp").done()
+    [double] = set((tmp_path / "runs/train").iterdir()) - {single}
+    assert like(double, single)
+    assert sorted(path.name for path in double.rglob("*")) == sorted(
+        path.name.replace(single.name, double.name) for path in single.rglob("*")
+    )
+    assert read_run(double)["status"] == "done"
+
+
+def test_stopped_in_two_processes_and_resumed_in_one(
+    tmp_path: Path, invoke: Run, database: Path, uninterrupted: Path
+) -> None:
+    process = start(tmp_path, train_arguments("predictor", database, *LONG, "trainer=ddp"))
+    while process.poll() is None and not list(tmp_path.glob("runs/train/*/checkpoints/last.pt")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    folder = only_run(tmp_path)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert read_run(folder)["status"] == "interrupted"
+    assert 0 < torch.load(folder / "checkpoints/last.pt", weights_only=True)["state"]["epoch"] < 30
+    invoke(tmp_path, "resume", folder, "--devices", 1).done()
+    assert like(folder, uninterrupted)
+
+
+def test_devices_that_cannot_be_used(run: Run, database: Path, trained: dict[str, Path]) -> None:
+    for value in ("0", "two", "1.5"):
+        run(*train_arguments("predictor", database, f"trainer.devices={value}")).refused(f"devices={value}", "auto")
+    run("resume", trained["predictor"], "--devices", "many").refused("trainer.devices=many")
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_starts_from_a_checkpoint(
+    run: Run, tmp_path: Path, database: Path, trained: dict[str, Path]
+) -> None:
+    for kind, folder in trained.items():
+        file = folder / "checkpoints/best.safetensors"
+        # A rate of nothing: what comes out is what went in.
+        arguments = (f"init={file}", "optimizer.lr=1e-30", "model.hidden=16", "optimizer.weight_decay=0")
+        run(*train_arguments(kind, database, *arguments)).done()
+        new = max((tmp_path / "runs/train").iterdir(), key=lambda path: path.stat().st_ctime)
+        before, after = Checkpoint.load(file), Checkpoint.load(new / "checkpoints/best.safetensors")
+        assert after.parts[kind].config == before.parts[kind].config
+        torch.testing.assert_close(after.parts[kind].state, before.parts[kind].state)
+        assert after.provenance[kind]["init"] == {
+            "checkpoint": "best.safetensors",
+            "of": before.provenance[kind],
+        }
+        assert "hidden 8 instead of 16" in (new / "train.log").read_text()
+
+
+def test_what_cannot_be_fine_tuned(run: Run, database: Path, trained: dict[str, Path]) -> None:
+    def train(init: object, *more: str) -> Any:
+        return run(*train_arguments("generator", database, f"init={init}", *more))
+
+    train("nasbench200").refused("unknown checkpoint 'nasbench200'", "Did you mean 'nasbench201'?")
+    train("nowhere.safetensors").refused("there is no checkpoint nowhere.safetensors")
+    predictor = trained["predictor"] / "checkpoints/best.safetensors"
+    train(predictor).refused(f"init={predictor} holds a predictor", "a generator is to be trained")
+    train("nasbench201").refused("init=nasbench201", "trained on features of the embedder 'efficientnet-lite0'")
 
 
 def same_result(a: Path, b: Path) -> bool:

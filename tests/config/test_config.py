@@ -32,6 +32,8 @@ SCHEMA_OF = {
     "label_source/glyphs": schemas.LabelSourceConf,
     "executor/inline": schemas.ExecutorConf,
     "executor/process_pool": schemas.ExecutorConf,
+    "trainer/single": schemas.TrainerConf,
+    "trainer/ddp": schemas.TrainerConf,
     "scheduler/none": schemas.SchedulerConf,
     "scheduler/cosine": schemas.SchedulerConf,
     "scheduler/plateau": schemas.SchedulerConf,
@@ -178,6 +180,8 @@ def test_every_experiment_trains(
     wanted = compose("train", overrides)
     # Everything is the experiment's own but the data and the time.
     small = [
+        "space=nasbench201",
+        "split=by_task",
         "embedder=pixels",
         "max_images_per_class=4",
         "schedule.epochs=1",
@@ -200,6 +204,11 @@ def test_every_experiment_is_there_for_both_models() -> None:
 )
 def test_plain_texts_reach_the_configuration_as_they_are(text: str) -> None:
     assert compose("evaluate", [quote(f"dataset={text}")]).dataset == text
+
+
+def test_nothing_can_be_said_of_a_text_that_may_be_absent() -> None:
+    assert compose("train", [quote("init=null")]).init is None
+    assert compose("train", [quote("init=my file, v2.safetensors")]).init == "my file, v2.safetensors"
 
 
 def test_settings_of_this_machine_beat_the_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from metad2a.data.features import FeatureSet
-from metad2a.errors import ConfigError, DataError
+from metad2a.errors import CheckpointError, ConfigError, DataError
 from metad2a.evaluation.protocol import BUDGETS, Evaluation, best_of, evaluate
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.oracles.table import TableOracle
@@ -175,6 +175,11 @@ def test_an_incomplete_table(model: MetaD2A, images: FeatureSet, table: Table) -
     oracle = TableOracle(dict(list(table.items())[:-15_000]), SPACE, name="made up")
     with pytest.raises(DataError, match="made up lists 625 of 15625 architectures"):
         evaluate(model, images, oracle, seeds=1)
+
+
+def test_the_searches_run_free_when_asked(model: MetaD2A, images: FeatureSet, table: Table) -> None:
+    with pytest.raises(CheckpointError, match="cannot decode unconstrained"):
+        evaluate(model, images, TableOracle(table, SPACE, name="made up"), seeds=1, constrained=False)
 
 
 def test_no_seeds(model: MetaD2A, images: FeatureSet, table: Table) -> None:

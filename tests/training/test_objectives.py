@@ -7,6 +7,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from metad2a.data.features import SetBatch
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.runtime import torch_rng
@@ -230,3 +231,53 @@ def test_noise_is_standard_normal(data: MetaData) -> None:
     assert abs(float(noise.mean())) < 0.05
     assert abs(float(noise.std()) - 1) < 0.05
     assert objective("predictor", data).noise(4, torch_rng(0)) is None
+
+
+# --- parts of batches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(("world_size", "batch_size"), [(2, 16), (3, 10), (5, 26)])
+def test_the_parts_of_a_batch_make_up_the_batch(
+    kind: str, reduction: str, world_size: int, batch_size: int, data: MetaData
+) -> None:
+    settings: dict[str, Any] = {"reduction": reduction, "batch_size": batch_size}
+    whole = objective(kind, data, **settings)
+    parts = [objective(kind, data, **settings, rank=rank, world_size=world_size) for rank in range(world_size)]
+    net = model(kind).double()
+    data.features.features = data.features.features.double()
+    for batch, *shares in zip(whole.batches(1), *(part.batches(1) for part in parts), strict=True):
+        for rank, share in enumerate(shares):
+            assert share.size == len(batch.accuracy)
+            assert share.counts is (rank < share.size)
+            if share.counts:
+                assert equal([share], [_every(batch, rank, world_size)])
+        total: dict[str, Any] = {}
+        for part, share in zip(parts, shares, strict=True):
+            for name, value in part.loss(net, share).items():
+                total[name] = total.get(name, 0.0) + value
+        torch.testing.assert_close(total, dict(whole.loss(net, batch)), rtol=1e-6, atol=1e-9)
+
+
+def _every(batch: MetaBatch, rank: int, world_size: int) -> MetaBatch:
+    own = slice(rank, None, world_size)
+    return batch._replace(
+        sets=SetBatch(batch.sets.features[own], batch.sets.mask[own]),
+        archs=batch.archs[torch.arange(batch.size)[own]],
+        accuracy=batch.accuracy[own],
+        noise=None if batch.noise is None else batch.noise[own],
+    )
+
+
+def test_the_loss_of_one_record_tells_of_a_plateau_whatever_the_reduction(data: MetaData) -> None:
+    net = model("generator")
+    mean, total = (objective("generator", data, reduction=reduction) for reduction in ("mean", "sum"))
+    for batch in mean.batches(0):
+        torch.testing.assert_close(total.loss(net, batch)[total.plateau_on], mean.loss(net, batch)[mean.plateau_on])
+    # The predictor's records count the same, also those of the last, small batch.
+    net, summed = model("predictor"), objective("predictor", data, reduction="sum")
+    batches = list(summed.batches(0))
+    logged = torch.stack([summed.loss(net, batch)["loss_per_record"] for batch in batches]).mean()
+    loss = torch.stack([summed.loss(net, batch)["loss"] for batch in batches]).sum() / len(data.train_rows)
+    torch.testing.assert_close(logged, loss)

@@ -186,7 +186,7 @@ def _training(
     return MetaTraining(
         objective=objective,
         make_model=lambda: material.model(cfg, getattr(objective, "target", None)),
-        make_optimizer=instantiate_node(cfg.optimizer, "optimizer"),
+        make_optimizer=_optimizer(cfg),
         make_scheduler=instantiate_node(cfg.scheduler.make, "scheduler.make"),
         schedule=Schedule(
             **plain(cfg.schedule),
@@ -219,6 +219,14 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"model.latent={cfg.model.latent} is no multiple of model.num_heads={cfg.model.num_heads}."
         )
+
+
+def _optimizer(cfg: DictConfig) -> Any:
+    node = cfg.optimizer
+    if cfg.precision == "16-mixed" and node.get("fused"):
+        # A fused optimizer takes the scale off its gradients itself, when it is too late to clip them.
+        node = OmegaConf.merge(node, {"fused": False})
+    return instantiate_node(node, "optimizer")
 
 
 def _validation(cfg: DictConfig, database: MetaDatabase) -> Bool[np.ndarray, " R"]:

@@ -159,7 +159,7 @@ AXES = (
         "search on MobileNetV3, 10 classes x 50 images",
         (500, 1_500, 5_000, 15_000, 50_000),
         _candidates,
-        "decoded 512 (search/generation.py, _GRAPHS_A_ROUND) and scored 4,096 (search/metad2a.py, "
+        "decoded 512 (search/generation.py, _GRAPHS_A_ROUND) and scored 1,024 (search/metad2a.py, "
         "_GRAPHS_A_BATCH) at a time; what is found is kept",
     ),
     Axis(

@@ -62,7 +62,7 @@ class Row:
         gflop: of one execution: matrix products and convolutions.
         gflops: GFLOP per CPU second.
         product_gflops: what a 2048 x 2048 x 2048 float32 product reaches in the same process on as many threads.
-        core_gflops: the same on one thread.
+        core_gflops: the same on one thread (for several, in a process of its own).
         share: ``gflops / product_gflops``.
         official_s: CPU seconds of the official implementation, on its core.
         official_scaled_s: the same, scaled by the speed of this core.
@@ -107,7 +107,6 @@ class Measured:
     peak_mb: float
     flops: int
     product_gflops: float
-    core_gflops: float
     numbers: dict[str, float] | None
 
 
@@ -149,7 +148,9 @@ def run(
     """
     chosen = choose(only, (case.name for case in CASES), "case")
     cases = [case for case in CASES if case.name in chosen]
-    rows = [_row(case, threads, repeats) for case in progress(cases, label="benchmark")]
+    # Of one thread where no others are: idle ones of the same process would burn its CPU seconds.
+    core = None if threads == 1 else in_fresh_process(product_gflops, 1, threads=1)
+    rows = [_row(case, threads, repeats, core) for case in progress(cases, label="benchmark")]
     speeds = {name: _median(getattr(row, name) for row in rows) for name in ("product_gflops", "core_gflops")}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -165,16 +166,17 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _row(case: Case, threads: int, repeats: int | None) -> Row:
+def _row(case: Case, threads: int, repeats: int | None, core: float | None) -> Row:
     row = Row(case.name, case.what, case.unit, case.items)
     if case.space not in plugins.names("spaces"):
         return replace(row, skipped=f"there is no search space '{case.space}' here")
     found = in_fresh_process(_measure, case.name, threads, repeats, threads=threads)
+    core = core or found.product_gflops
     gflop = found.flops / 1e9
     gflops = gflop / found.cpu_s
-    scaled = None if case.official_s is None else case.official_s * OFFICIAL_GFLOPS / found.core_gflops
+    scaled = None if case.official_s is None else case.official_s * OFFICIAL_GFLOPS / core
     floor_flops = found.flops if case.floor == "own" else case.floor
-    floor_s = None if floor_flops is None else int(floor_flops) / 1e9 / found.core_gflops
+    floor_s = None if floor_flops is None else int(floor_flops) / 1e9 / core
     return replace(
         row,
         repeats=len(found.cpu),
@@ -187,7 +189,7 @@ def _row(case: Case, threads: int, repeats: int | None) -> Row:
         gflop=gflop,
         gflops=gflops,
         product_gflops=found.product_gflops,
-        core_gflops=found.core_gflops,
+        core_gflops=core,
         share=gflops / found.product_gflops,
         official_s=case.official_s,
         official_scaled_s=scaled,
@@ -220,14 +222,12 @@ def _measure(name: str, threads: int, repeats: int | None) -> Measured:
     work()
     timing = time_work(work, repeats=repeats)
     peak = peak_mb()  # before anything that only the benchmark needs
-    product = product_gflops(threads)
     return Measured(
         cpu=timing.cpu,
         cpu_s=timing.cpu_s,
         wall_s=timing.wall_s,
         peak_mb=peak,
         flops=count_flops(work),
-        product_gflops=product,
-        core_gflops=product if threads == 1 else product_gflops(1),
+        product_gflops=product_gflops(threads),
         numbers=timing.result if isinstance(timing.result, dict) else None,
     )
