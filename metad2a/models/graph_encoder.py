@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metad2a.models.shared_linear import SharedLinear
 from metad2a.spaces.base import ArchBatch
 
 
@@ -37,9 +38,9 @@ class GatedCell(nn.Module):
         return Recurrence(
             # One-hot vectors times a matrix are rows of it.
             by_type=self.cell.weight_ih.T + self.cell.bias_ih,
-            by_state=self.cell.weight_hh,
+            by_state=SharedLinear(self.cell.weight_hh),
             bias=self.cell.bias_hh,
-            speak=torch.cat([mapped, gate]),
+            speak=SharedLinear(torch.cat([mapped, gate])),
             by_sender=torch.cat([to_map, to_gate + self.gate.bias[:, None]]).T,
         )
 
@@ -50,32 +51,32 @@ class Recurrence:
 
     Attributes:
         by_type: what a vertex type adds to the three gates of the GRU cell.
-        by_state: weight of what is heard, of the same gates.
+        by_state: from what is heard to the same gates.
         bias: of the same gates.
-        speak: weight of a message and, below it, of its gate.
+        speak: from a state to the message and, behind it, its gate.
         by_sender: what the sender's number adds to them.
     """
 
     by_type: Float[Tensor, "T three_H"]
-    by_state: Float[Tensor, "three_H H"]
+    by_state: SharedLinear
     bias: Float[Tensor, " three_H"]
-    speak: Float[Tensor, "two_H H"]
+    speak: SharedLinear
     by_sender: Float[Tensor, "N two_H"]
 
     def states(
         self, types: Int[Tensor, "*vertices"], incoming: Float[Tensor, "*vertices H"] | None
     ) -> Float[Tensor, "*vertices H"]:
         """Return the states of vertices of ``types`` that hear ``incoming``, the sum of their messages, if any."""
-        width = self.by_state.shape[1]
+        width = len(self.bias) // 3
         given = F.embedding(types, self.by_type)
-        heard = self.bias if incoming is None else F.linear(incoming, self.by_state, self.bias)
+        heard = self.bias if incoming is None else self.by_state(incoming) + self.bias
         reset, keep = torch.sigmoid(given[..., : 2 * width] + heard[..., : 2 * width]).chunk(2, dim=-1)
         new = torch.tanh(given[..., 2 * width :] + reset * heard[..., 2 * width :])
         return (1 - keep) * new if incoming is None else new + keep * (incoming - new)
 
     def message(self, state: Float[Tensor, "*vertices H"], vertex: int) -> Float[Tensor, "*vertices H"]:
         """Return what ``vertex`` tells its successors."""
-        return F.glu(F.linear(state, self.speak, self.by_sender[vertex]), dim=-1)
+        return F.glu(self.speak(state) + self.by_sender[vertex], dim=-1)
 
 
 class GraphEncoder(nn.Module):
