@@ -20,7 +20,7 @@ from metad2a.models.predictor import Predictor
 from metad2a.runtime import numpy_rng, progress, resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Limits
-from metad2a.search.generation import draw_sets, generate
+from metad2a.search.generation import Generation, draw_sets, generate
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
@@ -170,42 +170,11 @@ class MetaD2A:
             constrained=constrained,
         )
         clock.append(time.perf_counter())
-        archs, latency = made.archs, None
-        if not archs:
-            raise LimitError(
-                f"none of the generated architectures meets {limits}. Raise the limits."
-                if made.valid
-                else f"none of {made.sampled} freely decoded graphs is an architecture. Search constrained."
-            )
-        if limits.max_latency_ms is not None:
-            archs, latency = self._within_latency(archs, num_classes, limits.max_latency_ms)
+        archs, latency = self._affordable(made, limits, num_classes)
         predicted = self.predict(features, archs, random_state=random_state)
         candidates = self._rank(archs, predicted, latency, num_classes)
         clock.append(time.perf_counter())
-        return SearchResult(
-            candidates=candidates,
-            space=self.space.name,
-            checkpoint=self.name,
-            seed=random_state,
-            dataset={
-                "name": features.name,
-                "classes": num_classes,
-                "images_used": len(features),
-                "embedder": self.checkpoint.embedder["name"],
-            },
-            generation={
-                "sampled": made.sampled,
-                "valid": made.valid,
-                "unique": len(archs),
-                "novel": len({candidate.arch for candidate in candidates}.difference(self.checkpoint.train_archs)),
-            },
-            timing={
-                "embed_s": clock[1] - clock[0],
-                "generate_s": clock[2] - clock[1],
-                "rank_s": clock[3] - clock[2],
-                "total_s": clock[3] - clock[0],
-            },
-        )
+        return self._result(candidates, made, features, clock, random_state)
 
     @torch.inference_mode()
     def predict(
@@ -236,6 +205,20 @@ class MetaD2A:
         """Return the searcher that proposes the candidates of ``result``, best first."""
         return Ranked([self.space.parse(candidate.arch) for candidate in result.candidates])
 
+    def _affordable(
+        self, made: Generation, limits: Limits, num_classes: int
+    ) -> tuple[list[Architecture], list[float] | None]:
+        """Return what was generated within the limits, and its latencies where they are limited."""
+        if not made.archs:
+            raise LimitError(
+                f"none of the generated architectures meets {limits}. Raise the limits."
+                if made.valid
+                else f"none of {made.sampled} freely decoded graphs is an architecture. Search constrained."
+            )
+        if limits.max_latency_ms is None:
+            return made.archs, None
+        return self._within_latency(made.archs, num_classes, limits.max_latency_ms)
+
     def _within_latency(
         self, archs: list[Architecture], num_classes: int, limit: float | int
     ) -> tuple[list[Architecture], list[float]]:
@@ -253,6 +236,40 @@ class MetaD2A:
                 f"{fastest:.2f} ms on this machine ({self.device}). Raise the limit."
             )
         return [archs[i] for i, _ in kept], [ms for _, ms in kept]
+
+    def _result(
+        self,
+        candidates: tuple[Candidate, ...],
+        made: Generation,
+        features: FeatureSet,
+        clock: Sequence[float],
+        seed: int,
+    ) -> SearchResult:
+        """Return ``candidates`` with the story of the search; ``clock`` was read before and after each part."""
+        return SearchResult(
+            candidates=candidates,
+            space=self.space.name,
+            checkpoint=self.name,
+            seed=seed,
+            dataset={
+                "name": features.name,
+                "classes": len(features.classes),
+                "images_used": len(features),
+                "embedder": self.checkpoint.embedder["name"],
+            },
+            generation={
+                "sampled": made.sampled,
+                "valid": made.valid,
+                "unique": len(candidates),
+                "novel": len({candidate.arch for candidate in candidates}.difference(self.checkpoint.train_archs)),
+            },
+            timing={
+                "embed_s": clock[1] - clock[0],
+                "generate_s": clock[2] - clock[1],
+                "rank_s": clock[3] - clock[2],
+                "total_s": clock[3] - clock[0],
+            },
+        )
 
     def _rank(
         self,
