@@ -284,6 +284,18 @@ def benchmark_compare(
     command.compare(old, new, worse_than=worse_than)
 
 
+@benchmark.command("profile")
+def benchmark_profile(
+    case: Annotated[str, typer.Argument(help="Name of a case, as in the suite's table.")],
+    threads: Threads = 1,
+    top: Annotated[int, typer.Option(help="How many operators to print.")] = 12,
+) -> None:
+    """Show where the time of a case goes, by PyTorch's operators."""
+    from metad2a.cli.commands import benchmark as command
+
+    command.profile(case, threads=threads, top=top)
+
+
 @benchmark.command("growth")
 def benchmark_growth(
     only: Only = None,

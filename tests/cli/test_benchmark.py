@@ -35,6 +35,16 @@ def test_the_suite(run: Run, tmp_path: Path) -> None:
     assert table(text)[-1][3:] == ["1.000", "1.000"]
 
 
+def test_the_profile(run: Run) -> None:
+    header, _, *rows = table(run("benchmark", "profile", "decode", "--top", "3").done().out)
+    assert header == ["operator", "calls", "CPU ms in itself", "share"]
+    assert len(rows) == 4
+    shares = [float(row[3].removesuffix(" %")) for row in rows]
+    assert shares[:3] == sorted(shares[:3], reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+    run("benchmark", "profile", "decod").refused("unknown case 'decod'", "decode")
+
+
 def test_the_growth(run: Run, tmp_path: Path) -> None:
     arguments = ("--only", "records to*", "--quick", "--json", "g.json", "--html", "g.html", "--svg", "g.svg")
     text = run("benchmark", "growth", *arguments).done().out

@@ -1,4 +1,4 @@
-"""metad2a benchmark, metad2a benchmark compare, metad2a benchmark growth."""
+"""metad2a benchmark, and its compare, growth and profile."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from metad2a.errors import ConfigError, UserError
 from metad2a.evaluation.benchmark import compare as comparing
 from metad2a.evaluation.benchmark import growth as growing
 from metad2a.evaluation.benchmark import suite
+from metad2a.evaluation.benchmark.profiling import profile_case
 from metad2a.reporting.html import shown
 from metad2a.runtime import check_writable, write_json, write_text
 
@@ -60,6 +61,20 @@ def compare(old: Path, new: Path, *, worse_than: float | None) -> None:
     slower = [r.name for r in rows if worse_than and r.normalised is not None and r.normalised > worse_than]
     if slower:
         raise UserError(f"more than {worse_than:g} times slower on equal cores: {', '.join(slower)}.")
+
+
+def profile(case: str, *, threads: int, top: int) -> None:
+    """Print the dearest operators of a case."""
+    _check(threads)
+    if top < 1:
+        raise ConfigError(f"--top {top}: give a number of at least 1.")
+    operators = profile_case(case, threads=threads)
+    shown_ones, rest = operators[:top], operators[top:]
+    rows = [[o.name, f"{o.calls:g}", f"{o.cpu_ms:.2f}", f"{100 * o.share:.1f} %"] for o in shown_ones]
+    if rest:
+        share = sum(o.share for o in rest)
+        rows.append([f"{len(rest)} more", "", f"{sum(o.cpu_ms for o in rest):.2f}", f"{100 * share:.1f} %"])
+    _print_table(("operator", "calls", "CPU ms in itself", "share"), rows)
 
 
 def growth(
