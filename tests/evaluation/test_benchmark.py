@@ -182,7 +182,6 @@ def measured(**changes: Any) -> suite.Measured:
         "peak_mb": 100.0,
         "flops": 40_000_000_000,
         "product_gflops": 59.0,
-        "core_gflops": 59.0,
         "numbers": None,
     }
     return suite.Measured(**values | changes)
@@ -190,7 +189,13 @@ def measured(**changes: Any) -> suite.Measured:
 
 def row_of(monkeypatch: pytest.MonkeyPatch, found: suite.Measured, **case: Any) -> suite.Row:
     monkeypatch.setattr(suite, "in_fresh_process", lambda *_, **__: found)
-    return suite._row(suite.Case("case", "a case", "item", 10, lambda: lambda: None, **case), 1, None)
+    return suite._row(suite.Case("case", "a case", "item", 10, lambda: lambda: None, **case), 1, None, None)
+
+
+def test_the_core_is_measured_without_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "in_fresh_process", lambda *_, **__: measured())
+    case = suite.Case("case", "a case", "item", 10, lambda: lambda: None, official_s=5.0)
+    assert suite._row(case, 2, None, 118.0).official_scaled_s == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(("at_most", "reached"), [(1 / 2, True), (1 / 5, True), (1 / 5.1, False)])
