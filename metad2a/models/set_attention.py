@@ -11,7 +11,7 @@ _LONGEST_SMALL_SET = 64
 
 
 class SetAttention(nn.Module):
-    """Attend from queries to the elements of a set, then apply a row-wise residual layer.
+    """Attend from every element of a set to all of them, then apply a row-wise residual layer.
 
     The multihead attention block of the Set Transformer (Lee et al., ICML 2019), without layer norm. Two
     details follow MetaD2A's published weights: the residual adds the *projected* query, and scores are scaled

@@ -30,11 +30,12 @@ from metad2a.evaluation.benchmark.inputs import (
     random_sets,
 )
 from metad2a.evaluation.benchmark.measure import Work
+from metad2a.evaluation.paper.nasbench201 import drawn_quality
 from metad2a.runtime import numpy_rng, torch_rng
 from metad2a.search.constraints import Limits
-from metad2a.search.generation import draw_sets, generate
+from metad2a.search.generation import generate
 from metad2a.search.metad2a import MetaD2A
-from metad2a.spaces.base import ArchBatch, SearchSpace
+from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 
 CIFAR10 = (10, 50)  # classes, embedded images of each
@@ -156,8 +157,8 @@ def _search_shipped() -> Work:
 def _quality() -> Work:
     model, features = _shipped()
     space, known = model.space, set(model.checkpoint.train_archs)
-    raw = [arch for arch in space.decode(_raw_draws(model, features, _HANDED_OUT)) if arch is not None]
-    raw_uniqueness = 100.0 * len(set(raw)) / len(raw)
+    raw = drawn_quality(model, features, _HANDED_OUT, constrained=True)
+    raw_uniqueness = 100.0 * raw.distinct / raw.valid
 
     def work() -> dict[str, float]:
         handed_out = [c.arch for c in model.search(features, n_candidates=_HANDED_OUT).candidates]
@@ -179,15 +180,6 @@ def _is_arch(space: SearchSpace, text: str) -> bool:
     except ArchitectureError:
         return False
     return True
-
-
-@torch.inference_mode()
-def _raw_draws(model: MetaD2A, features: FeatureSet, n: int) -> ArchBatch:
-    """Return the graphs of independent draws: of the images, then of the graph."""
-    rng = torch_rng("benchmark", "raw draws")
-    draws = draw_sets(features, n, model.checkpoint.images_per_class, rng)
-    latents = torch.cat([model.generator.encode(sets)[0] for sets in draws])
-    return model.generator.sample(latents, rules=model.space, generator=rng)
 
 
 def _embed() -> Work:
