@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from metad2a.cli.commands import database
 from metad2a.errors import MetaD2AError
 
 
@@ -36,6 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a labelled image data set to a ranked list of neural networks, without training anything.",
 )
+
+app.add_typer(database.app, name="database")
 
 _HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 Overrides = Annotated[

@@ -150,6 +150,14 @@ class Store:
         query = "SELECT key FROM records WHERE ? IS NULL OR status = ?"
         return {key for (key,) in self._db.execute(query, (status, status))}
 
+    def counts(self) -> dict[tuple[str, str | None, str], int]:
+        """Return the numbers of records by source of the images, part of the split, and status."""
+        query = (
+            "SELECT json_extract(t.content, '$.source') AS source, r.split, r.status, count(*) "
+            "FROM records r JOIN tasks t ON t.task = r.task GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+        return {(source, split, status): count for source, split, status, count in self._db.execute(query)}
+
     def rows(self) -> list[dict[str, Any]]:
         """Return all records as rows of the published table, in an order that is always the same."""
         query = (
