@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from metad2a.database.official_classes import ImageNetNames
+from metad2a.data.imagenet.names import ImageNetNames
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
 from metad2a.database.safe_pickle import PickledGraph, read_restricted
-from metad2a.errors import DatabaseError, UserError, unknown_name
+from metad2a.errors import DatabaseError, DataError, UserError, unknown_name
 from metad2a.spaces.base import ArchBatch
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY, NASBench201
 
@@ -72,6 +72,7 @@ def import_official(
 
     Raises:
         UnknownNameError: ``which`` or ``source`` is none of these.
+        DataError: the class names cannot be read.
         DatabaseError: a file is missing, damaged, refused, or holds something else; or the folder has both
             databases and ``which`` is not given.
     """
@@ -260,7 +261,7 @@ def _tasks(folder: Path, classes: Any, used: Sequence[int]) -> dict[int, Task]:
             )
             for number in sorted(set(used))
         }
-    except (DatabaseError, IndexError, KeyError, TypeError) as error:
+    except (DataError, IndexError, KeyError, TypeError) as error:
         raise DatabaseError(
             f"{folder}: the tasks do not fit the entries ({type(error).__name__}: {error})."
         ) from error

@@ -10,7 +10,7 @@ from torch import Tensor
 from metad2a.data.embedders.resnet18 import DIM, OFFICIAL_FINGERPRINT
 from metad2a.data.feature_file import FeatureInfo, write_features
 from metad2a.data.features import FeatureSet
-from metad2a.database.official_classes import NUM_CLASSES, ImageNetNames
+from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
 from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import DatabaseError
 from metad2a.runtime import check_writable

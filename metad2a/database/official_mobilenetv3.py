@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metad2a.database.official_classes import NUM_CLASSES, ImageNetNames
+from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
 from metad2a.database.safe_pickle import read_restricted

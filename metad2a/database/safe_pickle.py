@@ -4,22 +4,19 @@ Unpickling may call any function by its name. Here only the few that rebuild pla
 that names another one is refused before anything of it is called.
 """
 
-import codecs
-import pickle
 import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch.serialization import SourceChangeWarning
 
+from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler
 from metad2a.errors import DatabaseError
 
 
@@ -57,27 +54,6 @@ class Skipped:
         """Forget the state that the file gives."""
 
 
-class _BlockedError(pickle.UnpicklingError):
-    """The file names a function that is not on the list."""
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    # Pickles of protocol 2 write bytes as Latin-1 text. Other codecs are of no use here.
-    if encoding != "latin1":
-        raise _BlockedError(f"_codecs.encode with '{encoding}'")
-    return codecs.encode(text, "latin1")
-
-
-def _scalar(dtype: np.dtype, content: bytes) -> Any:
-    if dtype.kind not in "biuf":
-        raise _BlockedError(f"a numpy scalar of type '{dtype}'")
-    return np.frombuffer(content, dtype, count=1)[0]
-
-
-def _empty_array(_kind: type, _shape: Sequence[int], _code: bytes) -> np.ndarray:
-    return np.empty(0, np.uint8)  # the array's real shape, type and content follow in its state
-
-
 # What pickled compositions of torchvision's transforms name.
 _SKIPPED = (
     *(("torchvision.transforms.transforms", name) for name in ("Compose", "Resize", "CenterCrop", "ToTensor")),
@@ -85,29 +61,18 @@ _SKIPPED = (
     ("torchvision.transforms.functional", "InterpolationMode"),
     ("PIL.Image", "Resampling"),
 )
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("__builtin__", "set"): set,  # its name in protocol 2, which torch.save writes
-    ("builtins", "set"): set,
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("igraph", "Graph"): PickledGraph,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy", "ndarray"): np.ndarray,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-} | {
-    (module, name): function
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
-    for name, function in (("scalar", _scalar), ("_reconstruct", _empty_array))
-}
-_ALLOWED |= dict.fromkeys(_SKIPPED, Skipped)
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise _BlockedError(f"{module}.{name}") from None
+class _Unpickler(RestrictedUnpickler):
+    allowed: ClassVar = {
+        **ARRAYS,
+        ("__builtin__", "set"): set,  # its name in protocol 2, which torch.save writes
+        ("builtins", "set"): set,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("igraph", "Graph"): PickledGraph,
+        ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+        **dict.fromkeys(_SKIPPED, Skipped),
+    }
 
 
 # torch.load finds storages by itself and asks this "module" for everything else.
@@ -144,7 +109,7 @@ def read_restricted(path: Path, *, mapped: bool = False) -> Any:
             )
     except DatabaseError:
         raise
-    except _BlockedError as error:
+    except BlockedError as error:
         raise DatabaseError(
             f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
             "Only open files from where you expect them."

@@ -13,7 +13,7 @@ import torch
 from metad2a.database.official import import_official
 from metad2a.database.published import MetaDatabase
 from metad2a.database.safe_pickle import read_restricted
-from metad2a.errors import DatabaseError, UnknownNameError
+from metad2a.errors import DatabaseError, DataError, UnknownNameError
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY
 
 
@@ -163,7 +163,7 @@ def test_classes_are_named_where_the_names_are(
     database = import_official(files, tmp_path / "out")
     assert set(database.task_classes) == {(wnids[2], wnids[999]), tuple(wnids[:3])}
     (files / "imagenet32_label_to_wnid.json").write_text('{"1": "n1"}')
-    with pytest.raises(DatabaseError, match="does not name ImageNet32's classes"):
+    with pytest.raises(DataError, match="does not name ImageNet32's classes"):
         import_official(files, tmp_path / "other")
 
 

@@ -1,11 +1,11 @@
-"""How the official files name ImageNet's classes: by numbers, in two different orders."""
+"""How files name ImageNet's classes: by numbers, in two different orders."""
 
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from metad2a.errors import DatabaseError
+from metad2a.errors import DataError
 
 WNIDS_FILE = "imagenet32_label_to_wnid.json"
 NUM_CLASSES = 1000
@@ -26,16 +26,16 @@ class ImageNetNames:
         """Read a JSON object from label, "1" to "1000", to WordNet id.
 
         Raises:
-            DatabaseError: the file is missing, damaged or something else.
+            DataError: the file is missing, damaged or something else.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DatabaseError(f"the class names {path} cannot be read: {error}.") from error
+            raise DataError(f"the class names {path} cannot be read: {error}.") from error
         labels = [str(label) for label in range(1, NUM_CLASSES + 1)]
         wnids = [str(content.get(label)) for label in labels] if isinstance(content, dict) else []
         if len(set(wnids)) != NUM_CLASSES:
-            raise DatabaseError(
+            raise DataError(
                 f"{path} does not name ImageNet32's classes: needed is a JSON object from '1' ... '{NUM_CLASSES}' "
                 "to WordNet ids, each once."
             )
@@ -51,7 +51,7 @@ class ImageNetNames:
         """Return the name of an ImageNet32 label, which counts from 1: its WordNet id, else ``label 17``.
 
         Raises:
-            DatabaseError: there is no such label.
+            DataError: there is no such label.
         """
         _check(label, 1)
         return f"label {label}" if self.wnids is None else self.wnids[label - 1]
@@ -62,7 +62,7 @@ class ImageNetNames:
         It is the order in which image folders are read, and another one than that of ImageNet32's labels.
 
         Raises:
-            DatabaseError: there is no such class.
+            DataError: there is no such class.
         """
         _check(number, 0)
         return self._folders[number] if self._folders else f"folder {number}"
@@ -74,4 +74,4 @@ class ImageNetNames:
 
 def _check(number: int, first: int) -> None:
     if not first <= number < first + NUM_CLASSES:
-        raise DatabaseError(f"class {number} is none of ImageNet's: they are {first} to {first + NUM_CLASSES - 1}.")
+        raise DataError(f"class {number} is none of ImageNet's: they are {first} to {first + NUM_CLASSES - 1}.")
