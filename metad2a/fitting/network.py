@@ -20,6 +20,7 @@ from metad2a.fitting.loop import Fit, FitState, Monitor, Row
 from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.schedules import cosine
 from metad2a.runtime import stream_seed, torch_rng
+from metad2a.spaces.networks.lean import lean
 
 _EVALUATION_BATCH = 512
 _SMALLEST_STD = 1.0  # of 255: images without contrast are not divided by zero
@@ -139,7 +140,8 @@ def fit_network(
     )
     if state_file is not None and state_file.exists():
         fit.restore()
-    return _result(fit.run())
+    with lean(net):
+        return _result(fit.run())
 
 
 def _check_sizes(train: LabelledImages, valid: LabelledImages) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from metad2a.spaces.networks.lean import lean_cell
+
 CELL_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """The edges ``(source, target)`` between the four nodes of a cell, in the order of its text."""
 
@@ -42,15 +44,23 @@ class Cell(nn.Module):
     Args:
         operations: one name per edge, in the order of ``CELL_EDGES``.
         channels: width of the input and of the output.
+
+    Attributes:
+        lean: whether to leave out needless work, see ``metad2a.spaces.networks.lean``.
     """
 
     def __init__(self, operations: Sequence[str], channels: int) -> None:
         super().__init__()
-        named = zip(CELL_EDGES, operations, strict=True)
+        self._operations = dict(zip(CELL_EDGES, operations, strict=True))
+        named = self._operations.items()
         self.edges = nn.ModuleDict({f"{u}_to_{v}": OPERATIONS[name](channels) for (u, v), name in named})
+        self.lean = False
 
     def forward(self, x: Float[Tensor, "B channels height width"]) -> Float[Tensor, "B channels height width"]:
         """Return the output node."""
+        if self.lean:
+            modules = dict(zip(CELL_EDGES, self.edges.values(), strict=True))
+            return lean_cell(self._operations, modules, x)
         nodes = [x]
         for target in (1, 2, 3):
             incoming = [self.edges[f"{source}_to_{target}"](node) for source, node in enumerate(nodes)]
