@@ -28,6 +28,7 @@ PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
     *("database", "out", "runs", "init", "note", "name"),
 )
+_PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
 _NULL = "init=null"  # no text, but nothing
 _ALLOWED_TARGETS = ("metad2a.", "torch.optim.")
 
@@ -163,7 +164,8 @@ def run_dir() -> Path:
 def quote(text: str) -> str:
     """Quote the value of a plain-text key for Hydra's grammar."""
     key, separator, value = text.partition("=")
-    if not separator or text == _NULL or key.lstrip("+") not in PLAIN_TEXT:
+    part = _PLAIN_PART.fullmatch(key.lstrip("+")) is not None
+    if not separator or text == _NULL or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):
         return text
     if re.fullmatch(r"'[^']*'|\"[^\"]*\"", value):
         return text

@@ -120,17 +120,6 @@ class EvaluateConf:
 
 
 @dataclass
-class LabelSourceConf:
-    """Which tasks are labelled."""
-
-    source: str = MISSING
-    licence: str = MISSING
-    tasks: int = MISSING
-    classes_per_task: int = MISSING
-    images_per_class: int = MISSING
-
-
-@dataclass
 class ExecutorConf:
     """Who does the labelling."""
 
@@ -147,12 +136,15 @@ class BuildDatabaseConf:
     out: str = MISSING
     space: str = MISSING
     archs_per_task: int = MISSING
+    n: int | None = MISSING
     label_seeds: list[int] = MISSING
+    repeat_fraction: float = MISSING
     seed: int = MISSING
     limit: int | None = MISSING
+    retry_failed: bool = MISSING
     recipe: dict[str, Any] = field(default_factory=dict)
     executor: ExecutorConf = field(default_factory=ExecutorConf)
-    label_source: LabelSourceConf = field(default_factory=LabelSourceConf)
+    label_source: dict[str, dict[str, Any]] = field(default_factory=dict)  # parts, see LabelSource
     runs: str = MISSING
 
 

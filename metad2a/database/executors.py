@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Protocol, runtime_checkable
 
@@ -24,11 +24,18 @@ class Executor(Protocol):
 
 
 class Inline:
-    """Computes one label after the other in this process."""
+    """Computes one label after the other in this process.
+
+    Args:
+        images: where the images of sources are, see ``ImageSources``.
+    """
+
+    def __init__(self, images: Mapping[str, str] | None = None) -> None:
+        self.images = dict(images or {})
 
     def run(self, jobs: Sequence[Job]) -> Generator[Record, None, None]:
         """See ``Executor.run``."""
-        labeller, queue = Labeller(), _Queue(jobs)
+        labeller, queue = Labeller(self.images), _Queue(jobs)
         task = ""
         while (job := queue.take(task)) is not None:
             task = job.task.id
@@ -43,15 +50,17 @@ class ProcessPool:
 
     Args:
         workers: number of processes; as many as this process may use cores when None.
+        images: where the images of sources are, see ``ImageSources``.
 
     Raises:
         ConfigError: ``workers`` is below 1.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, images: Mapping[str, str] | None = None) -> None:
         if workers is not None and workers < 1:
             raise ConfigError(f"workers is {workers}, but must be at least 1.")
         self.workers = workers or _cores()
+        self.images = dict(images or {})
 
     def run(self, jobs: Sequence[Job]) -> Generator[Record, None, None]:
         """See ``Executor.run``.
@@ -60,7 +69,7 @@ class ProcessPool:
             DatabaseError: the processes cannot be started.
         """
         queue = _Queue(jobs)
-        team = [_Worker() for _ in range(min(self.workers, len(jobs)))]
+        team = [_Worker(self.images) for _ in range(min(self.workers, len(jobs)))]
         try:
             while team:
                 heard = wait([worker.connection for worker in team])
@@ -69,7 +78,7 @@ class ProcessPool:
                     if worker.lost or not worker.give(queue.take(worker.task)):
                         team.remove(worker)
                     if worker.lost and queue:
-                        team.append(_Worker())
+                        team.append(_Worker(self.images))
                     if record is not None:
                         yield record
         finally:
@@ -108,14 +117,14 @@ class _Queue:
 class _Worker:
     """The driver's end of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: Mapping[str, str]) -> None:
         context = multiprocessing.get_context("spawn")  # forking a process with threads can hang
         self.connection, theirs = context.Pipe()
         self.task = ""
         self.lost = False
         self._job: Job | None = None
         self._ready = False
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, images), daemon=True)
         self._process.start()
         theirs.close()  # only so does a read fail when the process is gone
 
@@ -158,10 +167,10 @@ class _Worker:
         self._process.join()
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, images: Mapping[str, str]) -> None:
     # Ctrl-C goes to all processes; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    labeller = Labeller()
+    labeller = Labeller(images)
     try:
         connection.send(None)
         while (job := connection.recv()) is not None:

@@ -1,19 +1,25 @@
 """Finding out one label: the work that executors hand out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
-from metad2a.database.records import Job, Record
+from metad2a.database.records import GLYPHS, Job, Record
+from metad2a.database.sources import ImageSources
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.spaces.registry import get_space
 
 
 class Labeller:
-    """Trains networks one after the other, and keeps the images of the last task for the next job."""
+    """Trains networks one after the other, and keeps the images of the last task for the next job.
 
-    def __init__(self) -> None:
+    Args:
+        images: where the images of sources are, see ``ImageSources``.
+    """
+
+    def __init__(self, images: Mapping[str, str] | None = None) -> None:
+        self._sources = ImageSources(images)
         self._prepared: tuple[str, int] | None = None
         self._images: tuple[LabelledImages, LabelledImages] | None = None
 
@@ -43,7 +49,9 @@ class Labeller:
     def _open(self, job: Job) -> tuple[LabelledImages, LabelledImages]:
         wanted = (job.task.id, job.recipe.resolution)
         if self._images is None or self._prepared != wanted:
-            train, valid = (LabelledImages.of(part, job.recipe.resolution) for part in job.task.open())
+            source = job.task.source
+            images = None if source == GLYPHS else self._sources.open(source)
+            train, valid = (LabelledImages.of(part, job.recipe.resolution) for part in job.task.open(images))
             self._prepared, self._images = wanted, (train, valid)
         return self._images
 

@@ -1,15 +1,15 @@
 """Which labels a database should hold: tasks and architectures drawn at random."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from metad2a.data.glyphs import glyph_classes
-from metad2a.data.image_set import ImageSet
-from metad2a.database.records import GLYPHS, Job, Task
+from metad2a.database.records import GLYPHS, Job, Split, Task, pick_classes
+from metad2a.database.sources import ImageSources
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipe import Recipe
-from metad2a.runtime import numpy_rng
+from metad2a.runtime import numpy_rng, stream_seed
 from metad2a.spaces.base import Architecture, SearchSpace
 
 _TRIES = 100
@@ -19,95 +19,168 @@ def sample_tasks(
     source: str,
     n: int,
     *,
-    classes_per_task: int,
-    images_per_class: int,
+    classes_per_task: int | tuple[int, int],
+    images_per_class: int | None,
     seed: int,
     valid_fraction: float = 0.25,
     classes: Sequence[str] | None = None,
+    sources: ImageSources | None = None,
 ) -> list[Task]:
     """Return ``n`` tasks of random classes of ``source``; task number ``i`` does not depend on ``n``.
 
     Args:
-        source: what ``ImageSet.open`` takes.
+        source: what ``ImageSet.open`` takes, or a name of ``sources``.
         n: number of tasks.
-        classes_per_task: drawn without replacement.
-        images_per_class: for training and validation together.
+        classes_per_task: drawn without replacement; or the least and the most, every number in between as likely.
+        images_per_class: for training and validation together; None takes as many as the task's scarcest class has.
         seed: of all choices.
         valid_fraction: share of every class's images for validation.
         classes: those to draw from; all of the source when None.
+        sources: where the images of ``source`` are.
 
     Raises:
         ConfigError: there are not enough classes, or a number cannot be used.
         DataError: the source cannot be opened.
     """
+    sources = ImageSources() if sources is None else sources
     if classes is None:
-        classes = glyph_classes() if source == GLYPHS else ImageSet.open(source).classes
-    if not 2 <= classes_per_task <= len(classes):
+        classes = glyph_classes() if source == GLYPHS else sources.open(source).classes
+    least, most = (classes_per_task,) * 2 if isinstance(classes_per_task, int) else classes_per_task
+    if not 2 <= least <= most <= len(classes):
         raise ConfigError(
-            f"classes_per_task is {classes_per_task}, but must be between 2 and the {len(classes)} classes "
-            f"of '{source}'."
+            f"classes_per_task is {_text(classes_per_task)}, but must be between 2 and the {len(classes)} classes "
+            f"of '{source}' there are to choose from."
         )
-    if n < 1 or images_per_class < 2 or not 0 < valid_fraction < 1:
-        raise ConfigError(
-            f"cannot sample {n} tasks of {images_per_class} images a class, {valid_fraction} of them for "
-            "validation: give at least 1 task, 2 images and a share between 0 and 1."
-        )
+    if n < 1:
+        raise ConfigError(f"cannot sample {n} tasks of '{source}': give at least 1 task.")
     tasks = []
     for number in range(n):
         rng = numpy_rng("sample-tasks", seed, number)
-        chosen = rng.choice(len(classes), classes_per_task, replace=False)
+        count = least if least == most else int(rng.integers(least, most + 1))
+        chosen = rng.choice(len(classes), count, replace=False)
         tasks.append(
-            Task(
-                source=source,
-                classes=tuple(classes[i] for i in chosen),
+            make_task(
+                source,
+                [classes[i] for i in chosen],
                 images_per_class=images_per_class,
                 seed=int(rng.integers(2**31)),
                 valid_fraction=valid_fraction,
+                sources=sources,
             )
         )
     return tasks
+
+
+def make_task(
+    source: str,
+    classes: Sequence[str],
+    *,
+    images_per_class: int | None,
+    seed: int,
+    valid_fraction: float,
+    sources: ImageSources,
+) -> Task:
+    """Return the task of these ``classes``; see ``sample_tasks``.
+
+    Raises:
+        ConfigError: a number cannot be used.
+        DataError: the source cannot be opened.
+        UnknownNameError: it has no such class.
+    """
+    if images_per_class is None and source != GLYPHS:
+        images_per_class = int(pick_classes(sources.open(source), classes, source).counts.min())
+    if images_per_class is None:
+        raise ConfigError(f"images_per_class is null, but '{source}' are drawn, not found. Give a number.")
+    if len(classes) < 2 or images_per_class < 2 or not 0 < valid_fraction < 1:
+        raise ConfigError(
+            f"no task can have {len(classes)} classes of {images_per_class} images, {valid_fraction} of them for "
+            f"validation (source '{source}'): give at least 2 classes, 2 images and a share between 0 and 1."
+        )
+    return Task(source, tuple(classes), images_per_class, seed, valid_fraction)
 
 
 def plan(
     space: SearchSpace,
     tasks: Sequence[Task],
     *,
-    archs_per_task: int,
+    archs_per_task: int | None = None,
+    n: int | None = None,
     recipe: Recipe,
     seeds: Sequence[int] = (0,),
+    repeat_fraction: float = 0.0,
     seed: int = 0,
+    splits: Mapping[str, Split] | None = None,
 ) -> list[Job]:
     """Return the jobs that label random architectures on every task.
 
     Architectures are drawn uniformly from the space, nothing is known of their quality. A task has no two that
-    compute the same functions. The jobs of one task do not depend on the other tasks.
+    compute the same functions. The jobs of one task do not depend on the other tasks, and more architectures a
+    task begin with the fewer.
 
     Args:
         space: to draw from.
         tasks: to label on.
         archs_per_task: drawn for each task anew.
+        n: pairs of a task and an architecture in all, spread evenly; in place of ``archs_per_task``.
         recipe: how the networks are trained.
         seeds: each architecture is trained once from each.
-        seed: of the choice of the architectures.
+        repeat_fraction: share of the pairs, drawn by chance, that are trained from one more seed (the one after the
+            largest of ``seeds``), to know how much labels depend on it.
+        seed: of the choice of the architectures and of what is repeated.
+        splits: by id of the task, the part of the published split that its labels belong to.
 
     Raises:
         ConfigError: the space has too few architectures, or nothing is asked for.
     """
-    if archs_per_task < 1 or not seeds or len(set(seeds)) < len(seeds):
+    counts = _counts(len(tasks), archs_per_task, n)
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= repeat_fraction <= 1:
         raise ConfigError(
-            f"cannot plan {archs_per_task} architectures a task with the seeds {list(seeds)}: "
-            "give at least one of each, and no seed twice."
+            f"cannot train from the seeds {list(seeds)}, and {repeat_fraction} of the pairs from one more: give at "
+            "least one seed, no seed twice, and a share from 0 to 1."
         )
     return [
-        Job(task=task, space=space.name, arch=space.format(arch), canonical=text, recipe=recipe, seed=train_seed)
-        for task in tasks
-        for text, arch in _distinct(space, archs_per_task, numpy_rng("plan", seed, task.id)).items()
-        for train_seed in seeds
+        Job(
+            task=task,
+            space=space.name,
+            arch=space.format(arch),
+            canonical=text,
+            recipe=recipe,
+            seed=train_seed,
+            split=(splits or {}).get(task.id),
+        )
+        for task, count in zip(tasks, counts, strict=True)
+        for text, arch in _distinct(space, count, numpy_rng("plan", seed, task.id)).items()
+        for train_seed in (*seeds, *_repeat(seeds, repeat_fraction, seed, task.id, text))
     ]
+
+
+def _counts(tasks: int, archs_per_task: int | None, n: int | None) -> list[int]:
+    if (archs_per_task is None) == (n is None):
+        raise ConfigError("give either archs_per_task or n, the number of pairs in all.")
+    if archs_per_task is not None and archs_per_task < 1:
+        raise ConfigError(f"cannot plan {archs_per_task} architectures a task: give at least one.")
+    if n is not None and n < 1:
+        raise ConfigError(f"cannot plan {n} pairs of a task and an architecture: give at least one.")
+    if n is None:
+        return [archs_per_task or 0] * tasks
+    each, more = divmod(n, max(tasks, 1))
+    return [each + (number < more) for number in range(tasks)]
+
+
+def _repeat(seeds: Sequence[int], fraction: float, seed: int, task: str, arch: str) -> tuple[int, ...]:
+    """Return the further seed of a pair, or none; it does not depend on which other pairs there are."""
+    drawn = stream_seed("repeat", seed, task, arch) / 2**63
+    return (max(seeds) + 1,) if drawn < fraction else ()
+
+
+def _text(classes_per_task: int | tuple[int, int]) -> str:
+    return str(classes_per_task) if isinstance(classes_per_task, int) else "{} to {}".format(*classes_per_task)
 
 
 def _distinct(space: SearchSpace, count: int, rng: np.random.Generator) -> dict[str, Architecture]:
     found: dict[str, Architecture] = {}
+    if count == 0:
+        return found
     for _ in range(_TRIES):
         for arch in space.sample(count, rng):
             if len(found) < count:

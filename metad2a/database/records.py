@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.runtime import stream_seed
 
 GLYPHS = "embedded:glyphs"
+Split = Literal["train", "valid", "test"] | None
 
 
 def content_hash(*content: Any) -> str:
@@ -33,7 +34,7 @@ class Task:
     """A classification problem: some classes of an image source, and how their images are chosen.
 
     Attributes:
-        source: what ``ImageSet.open`` takes.
+        source: what ``ImageSet.open`` takes, or a name of images that every machine has elsewhere.
         classes: names, in the order of the class numbers.
         images_per_class: for training and validation together; None when nobody knows.
         seed: of the choice of the images and of their split; None when nobody knows.
@@ -51,8 +52,11 @@ class Task:
         """A hash of all of it."""
         return content_hash("task", asdict(self))
 
-    def open(self) -> tuple[ImageSet, ImageSet]:
+    def open(self, images: ImageSet | None = None) -> tuple[ImageSet, ImageSet]:
         """Return the images to train on and those to validate on.
+
+        Args:
+            images: those of ``source``, if they are open already or ``ImageSet.open`` does not know that name.
 
         Raises:
             DatabaseError: it is not known which images they are.
@@ -65,18 +69,16 @@ class Task:
                 "It can be learned from, but not trained on again."
             )
         if self.source == GLYPHS:
-            images = glyphs(self.classes, images_per_class=self.images_per_class, seed=self.seed)
+            chosen = glyphs(self.classes, images_per_class=self.images_per_class, seed=self.seed)
         else:
-            images = self._choose(ImageSet.open(self.source), self.images_per_class, self.seed)
-        valid, train = images.split(self.valid_fraction, self.seed)
+            chosen = self._choose(
+                ImageSet.open(self.source) if images is None else images, self.images_per_class, self.seed
+            )
+        valid, train = chosen.split(self.valid_fraction, self.seed)
         return train, valid
 
     def _choose(self, images: ImageSet, images_per_class: int, seed: int) -> ImageSet:
-        number = {name: i for i, name in enumerate(images.classes)}
-        for name in self.classes:
-            if name not in number:
-                raise unknown_name(f"class of '{self.source}'", name, number)
-        chosen = images.keep_classes([number[name] for name in self.classes])
+        chosen = pick_classes(images, self.classes, self.source)
         if chosen.counts.min() < images_per_class:
             scarce = self.classes[int(np.argmin(chosen.counts))]
             raise DatabaseError(
@@ -84,6 +86,19 @@ class Task:
                 f"but {images_per_class} are asked for. Lower images_per_class."
             )
         return chosen.take(choose_images(chosen, images_per_class, seed))
+
+
+def pick_classes(images: ImageSet, classes: Sequence[str], source: str) -> ImageSet:
+    """Return the images of some ``classes``, numbered in the order given.
+
+    Raises:
+        UnknownNameError: the images of ``source`` have no class of this name.
+    """
+    number = {name: i for i, name in enumerate(images.classes)}
+    for name in classes:
+        if name not in number:
+            raise unknown_name(f"class of '{source}'", name, number)
+    return images.keep_classes([number[name] for name in classes])
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,7 @@ class Job:
         canonical: its text for all architectures that compute the same functions.
         recipe: how the network is trained.
         seed: of the first weights, the order of the images and their augmentation.
+        split: the part of the published split that the label belongs to; it decides nothing about the result.
     """
 
     task: Task
@@ -105,6 +121,7 @@ class Job:
     canonical: str
     recipe: Recipe
     seed: int
+    split: Split = None
 
     @property
     def key(self) -> str:
@@ -158,7 +175,7 @@ class Record:
     curve: list[dict[str, float | int]] = field(default_factory=list)
     seconds: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    split: Literal["train", "valid", "test"] | None = None
+    split: Split = None
 
     @classmethod
     def of(cls, job: Job, *, status: Literal["ok", "failed"], **result: Any) -> "Record":
@@ -172,8 +189,7 @@ class Record:
             recipe=job.recipe.fingerprint,
             seed=job.seed,
             status=status,
-            versions=versions(),
-            **result,
+            **{"versions": versions(), "split": job.split} | result,
         )
 
     @classmethod

@@ -18,9 +18,9 @@ from metad2a.cli import main as command_line
 TINY_DATABASE = (
     "executor=inline",
     "archs_per_task=3",
-    "label_source.tasks=4",
-    "label_source.classes_per_task=3",
-    "label_source.images_per_class=12",
+    "label_source.glyphs.tasks=4",
+    "label_source.glyphs.classes_per_task=3",
+    "label_source.glyphs.images_per_class=12",
     "recipe.epochs=1",
     "recipe.batch_size=8",
     "recipe.resolution=8",

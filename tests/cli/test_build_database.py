@@ -57,9 +57,9 @@ def test_built_in_parts_equals_built_at_once(database: Path, run: Run, tmp_path:
 def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Path) -> None:
     slow = [
         "recipe.epochs=3",
-        "label_source.tasks=30",
-        "label_source.classes_per_task=2",
-        "label_source.images_per_class=20",
+        "label_source.glyphs.tasks=30",
+        "label_source.glyphs.classes_per_task=2",
+        "label_source.glyphs.images_per_class=20",
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", "metad2a.cli.main", "build-database", "out=db", "executor=inline", *slow],
@@ -94,9 +94,12 @@ def labels(folder: Path) -> int:
         (["executor.kind=ray"], ["unknown executor 'ray'", "process_pool"]),
         (["executor=process_pol"], ["unknown executor 'process_pol'", "Did you mean 'process_pool'?"]),
         (["executor=process_pool", "executor.workers=0"], ["workers is 0"]),
-        (["label_source.licence=''"], ["licence", "label_source.licence="]),
-        (["label_source.classes_per_task=1"], ["classes_per_task is 1"]),
-        (["label_source.source=embedded:glyph"], ["unknown embedded image set 'glyph'", "Did you mean 'glyphs'?"]),
+        (["label_source.glyphs.licence=''"], ["licence", "in words"]),
+        (["label_source.glyphs.classes_per_task=1"], ["classes_per_task is 1"]),
+        (
+            ["label_source.glyphs.source=embedded:glyph"],
+            ["unknown embedded image set 'glyph'", "Did you mean 'glyphs'?"],
+        ),
         (["archs_per_task=0"], ["0 architectures"]),
         (["recipe.epochs=0"], ["epochs is 0"]),
         (["+recipe.epoch=3"], ["unknown recipe field 'epoch'", "Did you mean 'epochs'?"]),

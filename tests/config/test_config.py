@@ -29,7 +29,6 @@ PRIMARY: dict[str, Any] = {
 SCHEMA_OF = {
     "model/generator": schemas.GeneratorConf,
     "model/predictor": schemas.PredictorConf,
-    "label_source/glyphs": schemas.LabelSourceConf,
     "executor/inline": schemas.ExecutorConf,
     "executor/process_pool": schemas.ExecutorConf,
     "trainer/single": schemas.TrainerConf,

@@ -74,6 +74,7 @@ def test_labels_do_not_depend_on_order_history_or_threads(
 
 class Counting(Inline):
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[Job] = []
 
     def run(self, jobs: Sequence[Job]):  # type: ignore[no-untyped-def]

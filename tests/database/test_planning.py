@@ -2,9 +2,10 @@ import pytest
 
 from metad2a.data.glyphs import glyph_classes
 from metad2a.database.planning import plan, sample_tasks
-from metad2a.database.records import GLYPHS, Task
+from metad2a.database.records import GLYPHS, Record, Task
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipe import Recipe
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 
 
@@ -67,3 +68,54 @@ def test_impossible_wishes_are_refused(tiny_recipe: Recipe) -> None:
         sample_tasks("embedded:digits", 1, classes_per_task=11, images_per_class=8, seed=0)
     with pytest.raises(ConfigError, match="at least 1 task"):
         sample_tasks("embedded:digits", 0, classes_per_task=2, images_per_class=8, seed=0)
+
+
+def test_pairs_are_spread_evenly_and_more_begin_with_the_fewer(tiny_recipe: Recipe) -> None:
+    tasks = some_tasks()
+    for space in (NASBench201(), MobileNetV3()):
+        fewer, more = (plan(space, tasks, n=n, recipe=tiny_recipe) for n in (45, 200))
+        assert len(fewer) == 45
+        counts = [sum(job.task == task for job in fewer) for task in tasks]
+        assert counts == [8, 8, 8, 7, 7, 7]
+        for task in tasks:
+            some, all_ = ([job for job in jobs if job.task == task] for jobs in (fewer, more))
+            assert some == all_[: len(some)]
+    assert [job.task for job in plan(NASBench201(), tasks, n=2, recipe=tiny_recipe)] == tasks[:2]
+
+
+def test_some_pairs_are_trained_twice(tiny_recipe: Recipe) -> None:
+    tasks = some_tasks()
+    plain = plan(NASBench201(), tasks, n=600, recipe=tiny_recipe, seeds=(0, 3))
+    jobs = plan(NASBench201(), tasks, n=600, recipe=tiny_recipe, seeds=(0, 3), repeat_fraction=0.1)
+    again = [job for job in jobs if job.seed == 4]
+    assert [job for job in jobs if job.seed != 4] == plain
+    assert 40 <= len(again) <= 80
+    first = {(job.task.id, job.arch) for job in plan(NASBench201(), tasks, n=600, recipe=tiny_recipe)}
+    assert {(job.task.id, job.arch) for job in again} <= first
+    fewer = plan(NASBench201(), tasks, n=300, recipe=tiny_recipe, seeds=(0, 3), repeat_fraction=0.1)
+    assert {job.key for job in fewer} < {job.key for job in jobs}
+    every = plan(NASBench201(), tasks, n=60, recipe=tiny_recipe, repeat_fraction=1.0)
+    assert len(every) == 120
+
+
+def test_a_job_knows_its_part_of_the_split(tiny_recipe: Recipe) -> None:
+    tasks = some_tasks(2)
+    plain = plan(NASBench201(), tasks, archs_per_task=1, recipe=tiny_recipe)
+    jobs = plan(NASBench201(), tasks, archs_per_task=1, recipe=tiny_recipe, splits={tasks[1].id: "valid"})
+    assert [job.split for job in jobs] == [None, "valid"]
+    assert [job.key for job in jobs] == [job.key for job in plain]
+    assert Record.failure(jobs[1], "why").split == "valid"
+
+
+def test_numbers_that_cannot_be_planned(tiny_recipe: Recipe) -> None:
+    wishes = [
+        {},
+        {"n": 3, "archs_per_task": 3},
+        {"n": 0},
+        {"archs_per_task": 0},
+        {"n": 3, "repeat_fraction": 1.5},
+        {"n": 3, "seeds": ()},
+    ]
+    for wish in wishes:
+        with pytest.raises(ConfigError, match="give"):
+            plan(NASBench201(), some_tasks(1), recipe=tiny_recipe, **wish)  # type: ignore[arg-type]
