@@ -17,7 +17,7 @@ class Recipe:
 
     Attributes:
         name: for people; two recipes that differ only in it are the same.
-        epochs: passes over the training images.
+        epochs: passes over the training images, or over ``images_per_epoch`` of them.
         batch_size: images a step; the incomplete last batch of an epoch is left out.
         learning_rate: its largest value.
         momentum: with ``one_cycle``, its largest value (it falls while the learning rate rises).
@@ -28,6 +28,8 @@ class Recipe:
         label_smoothing: probability given to the wrong classes together.
         flip: mirror half of the training images.
         crop_padding: pixels of black added on each side before a random crop; 0 crops nothing.
+        images_per_epoch: images that make an epoch; small sets are passed over several times, of large ones each
+            epoch sees a part, so that every set gets the same number of steps. None: all training images, once.
         resolution: pixels a side of the images.
         scale: the space's size options for its networks (NAS-Bench-201: ``channels``, ``cells``).
 
@@ -47,6 +49,7 @@ class Recipe:
     label_smoothing: float = 0.0
     flip: bool = False
     crop_padding: int = 0
+    images_per_epoch: int | None = None
     resolution: int = 32
     scale: dict[str, int] = field(default_factory=dict, hash=False)
 
@@ -70,6 +73,10 @@ class Recipe:
             "warmup": (0 <= self.warmup < 1, "a fraction in [0, 1)"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
             "crop_padding": (self.crop_padding >= 0, "0 or more"),
+            "images_per_epoch": (
+                self.images_per_epoch is None or self.images_per_epoch >= self.batch_size,
+                "null, or at least batch_size",
+            ),
             "resolution": (self.resolution >= 1, "at least 1"),
             "scale": (all(size >= 1 for size in self.scale.values()), "sizes of at least 1"),
         }
@@ -82,6 +89,8 @@ class Recipe:
         """Sixteen hexadecimal digits that depend on every field but the name."""
         content = self.to_dict()
         del content["name"]
+        # Recipes written before a field was there are still the same recipes.
+        content = {key: value for key, value in content.items() if value is not None}
         text = json.dumps(content, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -112,6 +121,10 @@ class Recipe:
 def _typed(field_name: str, value: Any, expected: Any) -> Any:
     """Return ``value`` as the field wants it; data from files can hold anything."""
     kind: Any = expected
+    if expected == int | None:
+        if value is None:
+            return None
+        expected = kind = int
     if field_name == "scale":
         good = isinstance(value, Mapping) and all(
             isinstance(key, str) and type(size) is int for key, size in value.items()

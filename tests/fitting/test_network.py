@@ -185,6 +185,23 @@ def test_fewer_images_than_a_batch_and_images_without_contrast() -> None:
     assert all(torch.isfinite(torch.tensor(row["train/loss"])) for row in fit.curve)
 
 
+@pytest.mark.parametrize("images_per_epoch", [32, 90, 200])
+def test_every_set_gets_the_steps_that_the_recipe_asks_for(
+    images: tuple[LabelledImages, LabelledImages], images_per_epoch: int
+) -> None:
+    fit = fit_network(make_net(), *images, replace(RECIPE, images_per_epoch=images_per_epoch), seed=0)
+    assert fit.curve[-1]["step"] == RECIPE.epochs * (images_per_epoch // RECIPE.batch_size)
+
+
+def test_a_small_set_is_passed_over_evenly(images: tuple[LabelledImages, LabelledImages]) -> None:
+    train, _ = images
+    recipe = replace(RECIPE, images_per_epoch=192, flip=False, crop_padding=0)
+    seen = torch.cat([batch.images for batch in network._batches(train, recipe, torch_rng("test"))])
+    times = (seen[:, None] == train.images[None]).flatten(2).all(2).sum(0)
+    assert times.sum() == 192
+    assert set(times.tolist()) <= {2, 3}
+
+
 def test_too_few_images_are_refused(images: tuple[LabelledImages, LabelledImages]) -> None:
     train, valid = images
     one = LabelledImages(train.images[:1], train.labels[:1])

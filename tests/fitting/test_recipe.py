@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "label_smoothing": 0.1,
     "flip": True,
     "crop_padding": 2,
+    "images_per_epoch": 64,
     "resolution": 16,
     "scale": {"channels": 4, "cells": 2},
 }
@@ -75,6 +76,8 @@ def test_a_recipe_keeps_its_own_copy_of_the_scale() -> None:
         ("warmup", 1.0),
         ("label_smoothing", -0.1),
         ("crop_padding", -1),
+        ("images_per_epoch", 7),
+        ("images_per_epoch", 64.0),
         ("resolution", 0),
         ("scale", {"channels": 0}),
         ("scale", {"channels": 4.0}),
