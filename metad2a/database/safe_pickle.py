@@ -96,7 +96,7 @@ def read_restricted(path: Path, *, mapped: bool = False) -> Any:
             names it, and nothing was called.
     """
     try:
-        _check_container(path)
+        check_container(path)
         with warnings.catch_warnings():
             # The source code of skipped objects differs from that in the file, of course.
             warnings.simplefilter("ignore", SourceChangeWarning)
@@ -122,7 +122,7 @@ def read_restricted(path: Path, *, mapped: bool = False) -> Any:
         ) from error
 
 
-def _check_container(path: Path) -> None:
+def check_container(path: Path) -> None:
     """Refuse what torch.load also opens but torch.save never writes: archives that grow, scripts, tar files.
 
     And web pages, which servers send in place of files that are gone.
