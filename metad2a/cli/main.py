@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from metad2a.cli.commands import database
+from metad2a.cli.commands import data, database
 from metad2a.errors import MetaD2AError
 
 
@@ -38,6 +38,7 @@ app = typer.Typer(
     help="From a labelled image data set to a ranked list of neural networks, without training anything.",
 )
 
+app.add_typer(data.app, name="data")
 app.add_typer(database.app, name="database")
 
 _HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}

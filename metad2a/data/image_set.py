@@ -11,6 +11,7 @@ from jaxtyping import Int, UInt8
 
 from metad2a.data.feature_file import SUFFIX
 from metad2a.data.folder import FolderImages, scan
+from metad2a.data.prepared import Prepared, is_prepared, unfinished
 from metad2a.data.sources import ArrayImages, ImageSource, used_classes
 from metad2a.errors import DataError, unknown_name
 from metad2a.runtime import numpy_rng
@@ -18,8 +19,8 @@ from metad2a.runtime import numpy_rng
 Indices = Sequence[int] | Int[np.ndarray, " I"]
 
 FORMS = (
-    "a folder with one sub-folder per class, a file.npz with x and y, embedded:digits or embedded:glyphs, "
-    "or a file.safetensors of features"
+    "a folder with one sub-folder per class or made by `metad2a data prepare`, a file.npz with x and y, "
+    "embedded:digits or embedded:glyphs, or a file.safetensors of features"
 )
 PLANNED = ("torchvision", "hf")
 
@@ -66,7 +67,7 @@ class ImageSet:
 
     @classmethod
     def open(cls, spec: str) -> "ImageSet":
-        """Return the images that ``spec`` names: a folder, ``file.npz``, or ``embedded:NAME``.
+        """Return the images that ``spec`` names: a folder, prepared or not, ``file.npz``, or ``embedded:NAME``.
 
         Raises:
             DataError: there are none, or they cannot be used.
@@ -87,8 +88,10 @@ class ImageSet:
             )
         if not path.is_dir():
             problem = "is a file of no supported kind" if path.exists() else "do not exist"
+            if unfinished(path).is_dir():
+                problem += f" yet ({unfinished(path)} is their beginning: prepare them to the end)"
             raise DataError(f"images '{spec}' {problem}. Give {FORMS}.")
-        return cls.from_folder(path)
+        return cls.from_prepared(path) if is_prepared(path) else cls.from_folder(path)
 
     @classmethod
     def from_folder(cls, path: str | Path) -> "ImageSet":
@@ -104,6 +107,18 @@ class ImageSet:
         folder = Path(path).absolute()  # the files are opened later, perhaps from another working folder
         paths, labels, classes = scan(folder)
         return cls(FolderImages(paths), labels, classes, name=folder.name, source=str(folder))
+
+    @classmethod
+    def from_prepared(cls, path: str | Path) -> "ImageSet":
+        """Return the images of a folder that ``metad2a data prepare`` made; they are read when asked for.
+
+        Raises:
+            DataError: the folder holds no prepared images, or they are damaged.
+        """
+        prepared = Prepared.open(path)
+        name = prepared.folder.name
+        images = ArrayImages(prepared.images, name=name)
+        return cls(images, prepared.labels, prepared.classes, name=name, source=str(prepared.folder))
 
     @classmethod
     def from_npz(cls, path: str | Path) -> "ImageSet":

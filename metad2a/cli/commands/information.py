@@ -12,6 +12,7 @@ import metad2a
 from metad2a.cli import output
 from metad2a.data.feature_file import holds_features
 from metad2a.data.features import FeatureSet
+from metad2a.data.prepared import Prepared, is_prepared
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import UserError
 from metad2a.models.checkpoint import Checkpoint
@@ -52,6 +53,8 @@ def _describe(what: str) -> dict[str, Any]:
         return read_run(path)
     if holds_features(path):
         return _features(FeatureSet.load(path))
+    if is_prepared(path):
+        return _prepared(Prepared.open(path))
     shipped_file = shipped("data", "pretrained", f"{what}.safetensors")
     if path.suffix == ".safetensors" or shipped_file.is_file():
         return _checkpoint(Checkpoint.load(path if path.suffix == ".safetensors" else shipped_file))
@@ -71,6 +74,14 @@ def _features(features: FeatureSet) -> dict[str, Any]:
         "numbers of each image": features.dim,
         "classes": len(features.classes),
         "images of a class": f"{int(features.counts.min())} to {int(features.counts.max())}",
+    }
+
+
+def _prepared(prepared: Prepared) -> dict[str, Any]:
+    counts = prepared.manifest.pop("images_of_class")
+    return prepared.manifest | {
+        "classes": len(prepared.classes),
+        "images of class": f"{min(counts)} to {max(counts)}",
     }
 
 
