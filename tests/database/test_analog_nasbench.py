@@ -80,11 +80,12 @@ def test_the_installed_package_is_found_and_not_run(
     package.mkdir(parents=True)
     write(package)
     monkeypatch.delitem(sys.modules, "analognasbench")
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if not Path(folder, "analognasbench").exists()])
+    elsewhere = [folder for folder in sys.path if not Path(folder, "analognasbench").exists()]
+    monkeypatch.setattr(sys, "path", elsewhere)
     with pytest.raises(DatabaseError, match="analog-nasbench is not installed"):
         import_analog_nasbench("installed", out)
     (package / "__init__.py").write_text("raise SystemExit('was run')")
-    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setattr(sys, "path", [str(package.parent), *elsewhere])
     assert import_analog_nasbench("installed", out) == 2
     assert import_analog_nasbench(package.parent, out) == 2
 
