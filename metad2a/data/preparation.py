@@ -68,7 +68,6 @@ class Preparation:
         self._row = np.empty(len(self.labels), np.int64)  # in the order of classes
         self._row[np.argsort(self.labels, kind="stable")] = np.arange(len(self.labels))
         self._saved = time.monotonic()
-        self._open: np.memmap[Any, Any] | None = None
         if not self._resumed():
             self._allocate()
             self._save()
@@ -79,10 +78,9 @@ class Preparation:
         Raises:
             OutputError: the disk does not take them.
         """
-        if self._open is None:
-            self._open = np.lib.format.open_memmap(self.folder / IMAGES_FILE, mode="r+")
         rows = self._row[self.done : self.done + len(images)]
-        self._open[rows] = images
+        # Mapped for this block alone: else all that was written would seem to be this process's memory.
+        np.lib.format.open_memmap(self.folder / IMAGES_FILE, mode="r+")[rows] = images
         self.lost |= {int(rows[place]): reason for place, reason in (problems or {}).items()}
         self.done += len(images)
         if time.monotonic() - self._saved > _SAVE_EVERY_S:
@@ -162,10 +160,9 @@ class Preparation:
             raise OutputError(f"cannot write {path}, of {needed}: {error.strerror or error}.") from error
 
     def _save(self) -> None:
-        """Make sure that what is counted as done is on the disk, and let go of its memory."""
-        if self._open is not None:
-            self._open.flush()
-            self._open = None
+        """Make sure that what is counted as done is on the disk."""
+        with (self.folder / IMAGES_FILE).open("r+b") as file:
+            os.fsync(file.fileno())
         lost = {str(row): reason for row, reason in self.lost.items()}
         write_json(self.folder / _PROGRESS, {"plan": self.plan, "done": self.done, "lost": lost})
         self._saved = time.monotonic()
