@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from metad2a.database.benchmark_order import benchmark_order
 from metad2a.database.benchmark_pickles import read_pickle
-from metad2a.database.oracle_table import Origin, check_table_name, file_facts, write_table
+from metad2a.database.oracle_table import Origin, check_table_name, write_table
+from metad2a.database.provenance import file_facts
 from metad2a.errors import DatabaseError, unknown_name
 from metad2a.spaces.nasbench201 import NASBench201
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from metad2a.data.imagenet.names import ImageNetNames
+from metad2a.database.provenance import file_facts
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
 from metad2a.database.safe_pickle import PickledGraph, read_restricted
@@ -100,7 +101,7 @@ def import_official(
         recipes={RECIPE: _RECIPE_TEXT},
         sources={SOURCE: _LICENCE},
         command=f"metad2a import metad2a-database OFFICIAL_FOLDER OUT --which {which}",
-        notes=_notes(which, entries.topology),
+        notes=_notes(which, entries.topology) | {"read": [file_facts(folder / name) for name in needed]},
     )
 
 

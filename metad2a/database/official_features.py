@@ -11,18 +11,22 @@ from metad2a.data.embedders.resnet18 import DIM, OFFICIAL_FINGERPRINT
 from metad2a.data.feature_file import FeatureInfo, write_features
 from metad2a.data.features import FeatureSet
 from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
+from metad2a.database.provenance import file_facts, sidecar
+from metad2a.database.records import versions
 from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import DatabaseError
-from metad2a.runtime import check_writable
+from metad2a.runtime import check_writable, write_json
 
 IMAGENET32 = ("imgnet32bylabel.pt", "imagenet32bylabel.pt")
 """Names of the file whose classes are ImageNet32's: that of the authors, and that which their script writes."""
+
+_LICENCE = "The file states none. The images behind it have terms of their own; ImageNet's are for research only."
 
 _log = logging.getLogger(__name__)
 
 
 def import_features(path: str | Path, out: str | Path, *, wnids: str | Path | None = None) -> FeatureSet:
-    """Convert a ``...bylabel.pt`` file, class by class, to a feature file of this project.
+    """Convert a ``...bylabel.pt`` file, class by class, to a feature file, and say beside it where it comes from.
 
     The classes are called by their numbers from 0; those of ImageNet32 by their WordNet ids or, when no file with
     them is given or lies beside the features, ``label 1`` to ``label 1000``, as in the imported databases.
@@ -48,6 +52,16 @@ def import_features(path: str | Path, out: str | Path, *, wnids: str | Path | No
     classes = tuple(names.of_label(number + 1) if is_imagenet else str(number) for number in blocks)
     info = FeatureInfo(path.stem.removesuffix("bylabel"), classes, OFFICIAL_FINGERPRINT)
     write_features(out, info, list(blocks.values()))
+    write_json(
+        sidecar(out),
+        {
+            "origin": "Features made by the authors of MetaD2A (Lee, Hyung and Hwang, ICLR 2021)",
+            "licence": _LICENCE,
+            "read": [file_facts(path)],
+            "command": f"metad2a import features {path.name} OUT",
+            "versions": versions(),
+        },
+    )
     return FeatureSet.load(out)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
+from metad2a.database.provenance import file_facts
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
 from metad2a.database.safe_pickle import read_restricted
@@ -101,7 +102,7 @@ def import_mobilenetv3(folder: str | Path, out_folder: str | Path, *, classes: s
         recipes={RECIPE: _RECIPE_TEXT},
         sources={SOURCE: _LICENCE},
         command=f"metad2a import metad2a-mobilenetv3 OFFICIAL_FOLDER OUT --classes {classes}",
-        notes=_NOTES | {"classes": _ORDER_NOTES[classes]},
+        notes=_NOTES | {"classes": _ORDER_NOTES[classes], "read": _facts(folder)},
     )
 
 
@@ -131,8 +132,16 @@ def _records(entries: Sequence[_Entry], tasks: dict[tuple[int, ...], Task]) -> l
     return records
 
 
+def _missing(folder: Path) -> list[str]:
+    return [name for name in _PARTS.values() if not (folder / name).is_file()]
+
+
+def _facts(folder: Path) -> list[dict[str, Any]]:
+    return [file_facts(folder / name) for name in ([_WHOLE] if _missing(folder) else _PARTS.values())]
+
+
 def _read(folder: Path) -> list[_Entry]:
-    missing = [name for name in _PARTS.values() if not (folder / name).is_file()]
+    missing = _missing(folder)
     if not missing:
         return [entry for split, name in _PARTS.items() for entry in _read_part(folder / name, split)]
     if len(missing) < len(_PARTS):

@@ -1,6 +1,5 @@
 """Tables of architectures as files: CSV or Parquet, and beside it a JSON file that says where they come from."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metad2a.database.provenance import file_facts, sidecar
 from metad2a.database.records import versions
 from metad2a.errors import DatabaseError
 from metad2a.runtime import atomic_path, check_writable, write_json
@@ -39,22 +39,6 @@ class Origin:
     files: Sequence[Mapping[str, Any]]
     command: str
     notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def file_facts(path: Path) -> dict[str, Any]:
-    """Return name, size in bytes and SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
-    except OSError as error:
-        raise DatabaseError(f"cannot read {path}: {error.strerror or error}.") from error
-
-
-def sidecar(path: str | Path) -> Path:
-    """Return the file that says where the table at ``path`` comes from: ``table.csv.json``."""
-    path = Path(path)
-    return path.with_name(f"{path.name}.json")
 
 
 def check_table_name(path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""A table of true accuracies, read from a CSV file."""
+"""A table of true accuracies, read from a CSV or Parquet file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,8 +29,8 @@ class TableOracle:
         self._space = space
 
     @classmethod
-    def from_csv(cls, path: str | Path, column: str, space: SearchSpace) -> "TableOracle":
-        """Read a CSV file with a column ``arch`` and one column of percentages a data set.
+    def from_file(cls, path: str | Path, column: str, space: SearchSpace) -> "TableOracle":
+        """Read a CSV or ``.parquet`` file with a column ``arch`` and one column of percentages a data set.
 
         Raises:
             DataError: the file cannot be read, has no column ``arch`` or no rows, names something that is no
@@ -75,9 +75,9 @@ def _read(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the oracle {path}: {error}. It must be a CSV file.") from error
+        raise DataError(f"cannot read the oracle {path}: {error}. It must be a CSV or a .parquet file.") from error
     if "arch" not in table:
         raise DataError(f"the oracle {path} has no column 'arch'; it has: {', '.join(table.columns)}.")
     if table.empty:

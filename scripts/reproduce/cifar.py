@@ -65,7 +65,7 @@ def main() -> None:
     accuracies = given.out / "imported" / "nasbench201.csv"
     import_nasbench201_table(table, accuracies)
     for name in datasets:
-        oracle = TableOracle.from_csv(accuracies, name, model.space)
+        oracle = TableOracle.from_file(accuracies, name, model.space)
         found = search_table(
             model,
             official_features(features[name], given.out / "imported"),

@@ -47,6 +47,11 @@ def test_the_facts_about_the_database(imported: MetaDatabase) -> None:
     ]
     assert "do not say how the networks were trained" in imported.manifest["recipes"]["official"]["known"]
     assert "pre-selected" in imported.manifest["notes"]["leakage"]
+    read = imported.manifest["notes"]["read"]
+    assert [facts["file"] for facts in read] == [
+        *("meta_train_tasks_predictor.pt", "meta_train_tasks_predictor_idx.pt", "meta_train_task_lst.pt")
+    ]
+    assert all(len(facts["sha256"]) == 64 for facts in read)
 
 
 def test_every_row_is_the_published_one(official: Path, imported: MetaDatabase) -> None:

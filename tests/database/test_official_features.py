@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import subprocess
@@ -40,6 +41,9 @@ def test_features_by_class(as_list: bool, new_format: bool, tmp_path: Path) -> N
     )
     for found, [expected] in zip(FeatureSet.load(out).blocks(), content, strict=True):
         assert torch.equal(found, expected)
+    described = json.loads(out.with_name("cifar10.safetensors.json").read_text())
+    assert described["read"][0]["file"] == "cifar10bylabel.pt"
+    assert "terms of their own" in described["licence"]
 
 
 def test_imagenet32_is_named_as_in_the_databases(write_wnids: Callable[[Path], list[str]], tmp_path: Path) -> None:

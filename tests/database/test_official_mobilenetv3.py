@@ -80,6 +80,7 @@ def test_the_whole_database(tmp_path: Path) -> None:
         database.split_official()
     assert "in general another class" in database.manifest["notes"]["classes"]
     assert "supernet" in database.manifest["recipes"]["official"]["known"]
+    assert all(len(facts["sha256"]) == 64 for facts in database.manifest["notes"]["read"])
 
 
 def test_the_parts_are_a_split(tmp_path: Path) -> None:

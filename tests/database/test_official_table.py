@@ -1,4 +1,6 @@
 import csv
+import hashlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -46,9 +48,12 @@ def test_the_table_becomes_an_oracle(
     with out.open() as file:
         assert next(csv.reader(file)) == ["arch", "cifar10", "cifar100"]
     for name, values in table["test-acc"].items():
-        oracle = TableOracle.from_csv(out, name, space)
+        oracle = TableOracle.from_file(out, name, space)
         archs = [space.parse(text) for text in table["arch"]["str"]]
         assert oracle.evaluate(archs).tolist() == values
+    described = json.loads((tmp_path / "oracle.csv.json").read_text())
+    assert described["read"][0]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert "MIT" in described["licence"]
 
 
 def change(table: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metad2a.cli import output
+from metad2a.cli.commands import import_benchmarks
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError, DatabaseError, unknown_name
 
@@ -26,7 +27,7 @@ class Kind:
 
 
 def run(what: str, sources: Sequence[Path], out: Path, options: Mapping[str, Any]) -> None:
-    """Read official files and write them in this project's formats.
+    """Read others' files and write them in this project's formats.
 
     Raises:
         UnknownNameError: ``what`` is no kind of import.
@@ -77,8 +78,7 @@ def _features(sources: Sequence[Path], out: Path, *, wnids: Path | None = None) 
 def _table(sources: Sequence[Path], out: Path) -> None:
     from metad2a.database.official_table import import_nasbench201_table
 
-    output.console.print(f"{import_nasbench201_table(sources[0], out)} architectures")
-    output.wrote(out)
+    import_benchmarks.say_table(import_nasbench201_table(sources[0], out), out)
 
 
 def _checkpoint(
@@ -126,5 +126,11 @@ KINDS: dict[str, Kind] = {
     "metad2a-mobilenetv3": Kind(_mobilenetv3, options=("classes",)),
     "features": Kind(_features, options=("wnids",)),
     "nasbench201-table": Kind(_table),
+    "nasbench201": Kind(import_benchmarks.nasbench201, options=("epochs",)),
+    "nats-bench": Kind(import_benchmarks.nats_bench, options=("epochs",)),
+    "analog-nasbench": Kind(import_benchmarks.analog_nasbench),
+    "latency": Kind(import_benchmarks.latency, options=("dataset", "licence")),
+    "table": Kind(import_benchmarks.table, options=("space", "licence")),
+    "records": Kind(import_benchmarks.records, max_sources=2, options=("space", "licence", "name")),
     "checkpoint": Kind(_checkpoint, max_sources=2, options=("database", "target_mean", "target_std")),
 }

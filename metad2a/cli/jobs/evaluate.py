@@ -23,14 +23,14 @@ from metad2a.tracking.run import track
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> Evaluation:
     """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it takes seconds."""
     if not cfg.oracle:
-        raise ConfigError("no oracle was given. Set oracle=FILE (CSV) and oracle_column=NAME.")
+        raise ConfigError("no oracle was given. Set oracle=FILE (.csv or .parquet) and oracle_column=NAME.")
     check_at_least(cfg, {"seeds": 1, "candidates": 1, "images_per_class": 1})
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
     model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
     data = open_data(cfg.dataset)
-    oracle = TableOracle.from_csv(cfg.oracle, cfg.oracle_column, model.space)
+    oracle = TableOracle.from_file(cfg.oracle, cfg.oracle_column, model.space)
     with track(
         folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
