@@ -126,6 +126,7 @@ class ExecutorConf:
     kind: str = MISSING
     workers: int | None = MISSING
 
+    address: str | None = MISSING
 
 @dataclass
 class BuildDatabaseConf:

@@ -1,13 +1,13 @@
-"""Where labels are computed: in this process, or in several on this machine."""
+"""Where labels are computed: in this process, or in several on this machine (for more, see ``ray_executor``)."""
 
 import multiprocessing
 import os
 import signal
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Protocol, runtime_checkable
 
+from metad2a.database.job_queue import JobQueue
 from metad2a.database.labelling import Labeller
 from metad2a.database.records import Job, Record
 from metad2a.errors import ConfigError, DatabaseError
@@ -35,7 +35,7 @@ class Inline:
 
     def run(self, jobs: Sequence[Job]) -> Generator[Record, None, None]:
         """See ``Executor.run``."""
-        labeller, queue = Labeller(self.images), _Queue(jobs)
+        labeller, queue = Labeller(self.images), JobQueue(jobs)
         task = ""
         while (job := queue.take(task)) is not None:
             task = job.task.id
@@ -59,7 +59,7 @@ class ProcessPool:
     def __init__(self, workers: int | None = None, images: Mapping[str, str] | None = None) -> None:
         if workers is not None and workers < 1:
             raise ConfigError(f"workers is {workers}, but must be at least 1.")
-        self.workers = workers or _cores()
+        self.workers = workers or cores()
         self.images = dict(images or {})
 
     def run(self, jobs: Sequence[Job]) -> Generator[Record, None, None]:
@@ -68,7 +68,7 @@ class ProcessPool:
         Raises:
             DatabaseError: the processes cannot be started.
         """
-        queue = _Queue(jobs)
+        queue = JobQueue(jobs)
         team = [_Worker(self.images) for _ in range(min(self.workers, len(jobs)))]
         try:
             while team:
@@ -84,34 +84,6 @@ class ProcessPool:
         finally:
             for worker in team:
                 worker.stop()
-
-
-class _Queue:
-    """Jobs by task: a worker keeps to its task, whose images it has, as long as there is something to do."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._waiting: dict[str, deque[Job]] = {}
-        for job in jobs:
-            self._waiting.setdefault(job.task.id, deque()).append(job)
-        self._untouched = deque(self._waiting)
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def take(self, task: str) -> Job | None:
-        """Return a job of ``task``, else of one nobody works on, else of the one with the most left."""
-        if task not in self._waiting:
-            if self._untouched:
-                task = self._untouched.popleft()
-            elif self._waiting:
-                task = max(self._waiting, key=lambda name: len(self._waiting[name]))
-            else:
-                return None
-        jobs = self._waiting[task]
-        job = jobs.popleft()
-        if not jobs:
-            del self._waiting[task]
-        return job
 
 
 class _Worker:
@@ -179,7 +151,8 @@ def _work(connection: Connection, images: Mapping[str, str]) -> None:
         return  # the driver is gone, or will be
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

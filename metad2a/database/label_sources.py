@@ -110,7 +110,8 @@ class LabelSource:
         order = numpy_rng("split-classes", seed, self.source).permutation(len(classes))
         aside = set(order[: round(self.valid_classes * len(classes))].tolist())
         drawn: dict[Task, Split] = {}
-        for split, count in (("train", self.tasks), ("valid", self.valid_tasks)):
+        parts: list[tuple[Split, int]] = [("train", self.tasks), ("valid", self.valid_tasks)]
+        for split, count in parts:
             if count:
                 tasks = sample_tasks(
                     self.source,
@@ -122,7 +123,7 @@ class LabelSource:
                     classes=[name for i, name in enumerate(classes) if (i in aside) == (split == "valid")],
                     sources=sources,
                 )
-                drawn |= dict.fromkeys(tasks, split if self.valid_tasks else None)
+                drawn |= {task: split if self.valid_tasks else None for task in tasks}
         return drawn
 
     def _listed(self, path: Path, sources: ImageSources, seed: int) -> dict[Task, Split]:

@@ -1,14 +1,42 @@
 """Finding out one label: the work that executors hand out."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
-from metad2a.database.records import GLYPHS, Job, Record
+from metad2a.database.records import GLYPHS, Job, Record, Task
 from metad2a.database.sources import ImageSources
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.spaces.registry import get_space
+
+
+@dataclass(frozen=True)
+class TaskImages:
+    """The images of a task, as networks get them.
+
+    Attributes:
+        train: to learn from.
+        valid: to measure on.
+    """
+
+    train: LabelledImages
+    valid: LabelledImages
+
+    @classmethod
+    def read(cls, task: Task, resolution: int, sources: ImageSources) -> "TaskImages":
+        """Read them, ``resolution`` pixels a side.
+
+        Raises:
+            DatabaseError: it is not known which images they are.
+            DataError: the source is not there or has too few images.
+            UnknownNameError: the source has no class of this name.
+        """
+        images = None if task.source == GLYPHS else sources.open(task.source)
+        train, valid = task.open(images)
+        return cls(LabelledImages.of(train, resolution), LabelledImages.of(valid, resolution))
 
 
 class Labeller:
@@ -21,43 +49,56 @@ class Labeller:
     def __init__(self, images: Mapping[str, str] | None = None) -> None:
         self._sources = ImageSources(images)
         self._prepared: tuple[str, int] | None = None
-        self._images: tuple[LabelledImages, LabelledImages] | None = None
+        self._images: TaskImages | None = None
 
     def label(self, job: Job) -> Record:
         """Return the record of ``job``; if it cannot be done, the record says why."""
         try:
-            with _one_thread():
-                return self._train(job)
+            images = self._read(job)
         except Exception as error:
-            return Record.failure(job, f"{type(error).__name__}: {error}")
+            return Record.failure(job, reason(error))
+        return label(job, images)
 
-    def _train(self, job: Job) -> Record:
-        space = get_space(job.space)
-        train, valid = self._open(job)
-        with seeded(job.stream):
-            net = space.build(space.parse(job.arch), len(job.task.classes), **job.recipe.scale)
-        fit = fit_network(net, train, valid, job.recipe, seed=job.stream)
-        return Record.of(
-            job,
-            status="ok",
-            accuracy=fit.accuracy,
-            best_accuracy=fit.best_accuracy,
-            curve=fit.curve,
-            seconds=fit.seconds,
-        )
-
-    def _open(self, job: Job) -> tuple[LabelledImages, LabelledImages]:
+    def _read(self, job: Job) -> TaskImages:
         wanted = (job.task.id, job.recipe.resolution)
         if self._images is None or self._prepared != wanted:
-            source = job.task.source
-            images = None if source == GLYPHS else self._sources.open(source)
-            train, valid = (LabelledImages.of(part, job.recipe.resolution) for part in job.task.open(images))
-            self._prepared, self._images = wanted, (train, valid)
+            self._images = TaskImages.read(job.task, job.recipe.resolution, self._sources)
+            self._prepared = wanted
         return self._images
 
 
+def label(job: Job, images: TaskImages) -> Record:
+    """Return the record of ``job`` on the images of its task; if it cannot be done, the record says why."""
+    try:
+        with one_thread():
+            return _train(job, images)
+    except Exception as error:
+        return Record.failure(job, reason(error))
+
+
+def reason(error: Exception) -> str:
+    """Return what a record says of an error."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _train(job: Job, images: TaskImages) -> Record:
+    started = time.thread_time()
+    space = get_space(job.space)
+    with seeded(job.stream):
+        net = space.build(space.parse(job.arch), len(job.task.classes), **job.recipe.scale)
+    fit = fit_network(net, images.train, images.valid, job.recipe, seed=job.stream)
+    return Record.of(
+        job,
+        status="ok",
+        accuracy=fit.accuracy,
+        best_accuracy=fit.best_accuracy,
+        curve=fit.curve,
+        seconds=time.thread_time() - started,
+    )
+
+
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Results depend on the number of threads in the last digits, so every executor uses one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

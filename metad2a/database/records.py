@@ -156,7 +156,7 @@ class Record:
         accuracy: of the validation images after the last epoch, in percent.
         best_accuracy: of the best epoch, in percent; None when unknown.
         curve: one row an epoch, see ``NetworkFit``.
-        seconds: of training, on one core; None when unknown.
+        seconds: that one core computed for it; None when unknown.
         versions: of what computed it.
         split: which part of a published split it belongs to.
     """

@@ -91,7 +91,8 @@ def labels(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["executor.kind=ray"], ["unknown executor 'ray'", "process_pool"]),
+        (["executor.kind=rya"], ["unknown executor 'rya'", "Did you mean 'ray'?"]),
+        (["executor=ray", "executor.address=127.0.0.1:9"], ["no Ray cluster answers at '127.0.0.1:9'"]),
         (["executor=process_pol"], ["unknown executor 'process_pol'", "Did you mean 'process_pool'?"]),
         (["executor=process_pool", "executor.workers=0"], ["workers is 0"]),
         (["label_source.glyphs.licence=''"], ["licence", "in words"]),

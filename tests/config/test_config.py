@@ -31,6 +31,7 @@ SCHEMA_OF = {
     "model/predictor": schemas.PredictorConf,
     "executor/inline": schemas.ExecutorConf,
     "executor/process_pool": schemas.ExecutorConf,
+    "executor/ray": schemas.ExecutorConf,
     "trainer/single": schemas.TrainerConf,
     "trainer/ddp": schemas.TrainerConf,
     "scheduler/none": schemas.SchedulerConf,

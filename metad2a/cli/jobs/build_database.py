@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from metad2a.database.builder import BuildSummary, build
 from metad2a.database.executors import Executor, Inline, ProcessPool
 from metad2a.database.label_sources import LabelSource, draw_tasks, licences, places
 from metad2a.database.planning import plan
+from metad2a.database.ray_executor import Ray
 from metad2a.database.store import Store
 from metad2a.errors import unknown_name
 from metad2a.fitting.recipe import Recipe
@@ -23,7 +24,11 @@ from metad2a.tracking.run import track
 
 _log = logging.getLogger(__name__)
 
-_EXECUTORS = ("process_pool", "inline")
+_EXECUTORS: dict[str, Callable[[DictConfig, Mapping[str, str]], Executor]] = {
+    "inline": lambda _, images: Inline(images),
+    "process_pool": lambda cfg, images: ProcessPool(cfg.workers, images),
+    "ray": lambda cfg, images: Ray(cfg.address, cfg.workers, images),
+}
 _NOT_NAMED = ("images", "licence")
 _GONE = object()
 
@@ -69,7 +74,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 def _executor(executor: DictConfig, images: Mapping[str, str]) -> Executor:
     if executor.kind not in _EXECUTORS:
         raise unknown_name("executor", executor.kind, _EXECUTORS)
-    return Inline(images) if executor.kind == "inline" else ProcessPool(executor.workers, images)
+    return _EXECUTORS[executor.kind](executor, images)
 
 
 def _command(values: dict[str, Any]) -> str:
