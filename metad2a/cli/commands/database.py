@@ -18,3 +18,20 @@ def status(where: Where) -> None:
     from metad2a.cli.commands import database_status
 
     database_status.run(where)
+
+
+@app.command()
+def audit(
+    where: Annotated[str, typer.Argument(help="A published database's folder, or the name of a shipped one.")],
+    benchmark: Annotated[
+        Path | None,
+        typer.Option(help="A table of true accuracies, .csv or .parquet, with a column arch."),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Which of its columns is the truth.")] = None,
+    at_least: Annotated[int, typer.Option(help="Labels of a task for ranks within it.")] = 4,
+    json: Annotated[Path | None, typer.Option(help="Write all numbers here.")] = None,
+) -> None:
+    """Measure leakage and noise: repeated cells, what parts of a split share, agreement with a benchmark."""
+    from metad2a.cli.commands import database_audit
+
+    database_audit.run(where, benchmark=benchmark, column=column, at_least=at_least, json_file=json)
