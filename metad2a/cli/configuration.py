@@ -26,10 +26,13 @@ from metad2a.runtime import check_writable, new_run_id, shipped
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
 PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
-    *("database", "out", "runs", "init", "note", "name"),
+    *("database", "out", "runs", "init", "note", "name", "label_recipe"),
 )
+# Keys whose values are lists of such texts.
+PLAIN_LISTS = ("images", "checkpoint")
+_ELEMENT = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,]*?)\s*(?:,|$)")
 _PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
-_NULL = "init=null"  # no text, but nothing
+_NULL = ("init=null", "label_recipe=null")  # no text, but nothing
 _ALLOWED_TARGETS = ("metad2a.", "torch.optim.")
 
 
@@ -162,16 +165,27 @@ def run_dir() -> Path:
 
 
 def quote(text: str) -> str:
-    """Quote the value of a plain-text key for Hydra's grammar."""
+    """Quote the value of a plain-text key for Hydra's grammar, or the elements of a list of plain texts."""
     key, separator, value = text.partition("=")
+    if separator and key.lstrip("+") in PLAIN_LISTS and re.fullmatch(r"\[.*\]", value):
+        lists = re.split(r"\]\s*,\s*\[", value[1:-1])  # a sweep has several
+        return f"{key}={','.join(f'[{_quoted_elements(content)}]' for content in lists)}"
     part = _PLAIN_PART.fullmatch(key.lstrip("+")) is not None
-    if not separator or text == _NULL or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):
+    if not separator or text in _NULL or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):
         return text
-    if re.fullmatch(r"'[^']*'|\"[^\"]*\"", value):
+    return f"{key}={_quoted(value)}"
+
+
+def _quoted(text: str) -> str:
+    if re.fullmatch(r"'[^']*'|\"[^\"]*\"", text):
         return text
     # In Hydra's quotes a backslash is itself, except before a quote.
-    escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", value))
-    return f"{key}='{escaped}'"
+    escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", text))
+    return f"'{escaped}'"
+
+
+def _quoted_elements(content: str) -> str:
+    return ",".join(_quoted(text) for text in _ELEMENT.findall(content) if text)
 
 
 def _first_value(text: str) -> str:
@@ -211,7 +225,7 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
     wrong_option = re.search(r"Could not find '(?!hydra/)([^/']+)/([^']+)'", text)
     if wrong_option and options(wrong_option[1]):
         return str(unknown_name(wrong_option[1], wrong_option[2], options(wrong_option[1])))
-    wrong_value = re.search(r"(Value .*|Incompatible .*|Unsupported .*|Field .*) full_key: (\S+)", text)
+    wrong_value = re.search(r"((?:Value|Incompatible|Unsupported|Field|Invalid value) .*) full_key: (\S+)", text)
     if wrong_value:
         return f"configuration key '{wrong_value[2]}': {wrong_value[1]}."
     return f"the configuration cannot be made: {text}"

@@ -81,6 +81,7 @@ class TrainConf:
     embedder: str = MISSING
     space: str = MISSING
     database: str = MISSING
+    label_recipe: str | None = MISSING
     images: list[str] = MISSING
     max_images_per_class: int = MISSING
     images_per_class: int = MISSING
@@ -125,8 +126,8 @@ class ExecutorConf:
 
     kind: str = MISSING
     workers: int | None = MISSING
-
     address: str | None = MISSING
+
 
 @dataclass
 class BuildDatabaseConf:

@@ -163,10 +163,10 @@ class MetaDatabase:
         chosen = numpy_rng("split-tasks", seed).permutation(tasks)[:count]
         return np.isin(task_of, chosen)
 
-    def split_official(self) -> Bool[np.ndarray, " R"]:
-        """Return which records the database's authors validated on.
+    def split_own(self) -> Bool[np.ndarray, " R"]:
+        """Return which records are for validation by the split that the database comes with.
 
-        Unlike ``split_by_task``, some tasks can be on both sides.
+        Unlike with ``split_by_task``, some tasks can be on both sides; see ``metad2a.database.splits``.
 
         Raises:
             DatabaseError: the database comes without such a split.
@@ -175,6 +175,8 @@ class MetaDatabase:
         if parts.isna().any() or parts.nunique() < 2:
             raise DatabaseError(f"the database '{self.name}' comes without a split of its own. Split it by task.")
         return (parts == "valid").to_numpy(dtype=bool, copy=True)
+
+    split_official = split_own
 
 
 def publish(

@@ -26,7 +26,7 @@ class MetaData:
         task_of: row of ``tasks`` of each record.
         arch_of: row of ``archs`` of each record.
         accuracy: percent.
-        valid: True for records of meta-validation; no task is on both sides.
+        valid: True for records of meta-validation.
     """
 
     features: FeatureSet
@@ -47,6 +47,11 @@ class MetaData:
     def valid_rows(self) -> Int[Tensor, " R_valid"]:
         """Records of meta-validation."""
         return self.valid.nonzero().squeeze(1)
+
+    @property
+    def new_task_rows(self) -> Int[Tensor, " R_new"]:
+        """Records of meta-validation whose task has no record of meta-training; by some splits not all."""
+        return (self.valid & ~torch.isin(self.task_of, self.task_of[self.train_rows])).nonzero().squeeze(1)
 
     def target(self) -> tuple[float, float]:
         """Return mean and standard deviation of the meta-training accuracies, in percent."""

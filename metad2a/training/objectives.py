@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
@@ -17,11 +17,13 @@ from metad2a.models.predictor import Predictor
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import ArchBatch, SearchSpace
 from metad2a.training.meta_data import MetaData
-from metad2a.training.ranking import rank_agreement, spearman_within
+from metad2a.training.ranking import mean_of_repeats, rank_agreement, spearman_within
 from metad2a.training.selection import advantage
 
 _VALIDATION_BATCH = 128
 _REFERENCES = 64  # architectures over which a task's mean prediction is taken
+NEW_TASKS = "val/new_tasks/"
+"""Begins the names of scores on those tasks of meta-validation that are not in meta-training too."""
 
 
 class MetaBatch(NamedTuple):
@@ -92,11 +94,20 @@ class Objective(ABC):
             else:
                 yield self._batch(rows, generator, slice(1))._replace(counts=False)
 
-    def validation_batches(self) -> Iterator[MetaBatch]:
-        """Yield the validation records in order; the images drawn are the same in every epoch."""
+    def validation_batches(self, rows: Int[Tensor, " R_some"] | None = None) -> Iterator[MetaBatch]:
+        """Yield the validation records, or some, in order; the images drawn are the same in every epoch."""
         generator = torch_rng(self.seed, self.kind, "valid")
-        for rows in self.valid_rows.split(_VALIDATION_BATCH):
-            yield self._batch(rows, generator, slice(None))
+        for part in (self.valid_rows if rows is None else rows).split(_VALIDATION_BATCH):
+            yield self._batch(part, generator, slice(None))
+
+    @cached_property
+    def is_new_task(self) -> Bool[Tensor, " R_valid"] | None:
+        """For each validation record whether its task is only in meta-validation; None if that says nothing.
+
+        It does where the split has some tasks in both parts, as that of MetaD2A's own database.
+        """
+        new = torch.isin(self.valid_rows, self.data.new_task_rows)
+        return new if new.any() and not new.all() else None
 
     def _batch(self, rows: Int[Tensor, " B"], generator: torch.Generator, part: slice) -> MetaBatch:
         """Return ``part`` of the batch of ``rows``; the draws are those of the whole batch."""
@@ -181,7 +192,8 @@ class PredictorObjective(Objective):
         ``val/spearman`` pools all records, so it also rewards knowing which task is easy; what chooses networks is
         ``val/spearman_advantage``: what a prediction adds to the task's mean over some architectures, against what
         the record's accuracy adds to what its task explains. ``val/spearman_within_tasks`` is the mean over tasks
-        with four records or more.
+        with four architectures or more. A pair of task and architecture with several records counts once, by their
+        mean.
         """
         predictor = cast("Predictor", getattr(model, "module", model))
         mean, scale = self.target
@@ -193,12 +205,33 @@ class PredictorObjective(Objective):
             parts.append(torch.stack([own, own - predictor.score(sets, reference).mean(1)]))
         scores, added = torch.cat(parts, dim=1).double().cpu().numpy()
         predicted = scores * scale + mean
-        true = self.data.accuracy[self.valid_rows].double().numpy()
-        values = {f"val/{name}": value for name, value in rank_agreement(predicted, true).items()}
-        values["val/mae"] = float(abs(predicted - true).mean())
-        values["val/spearman_advantage"] = rank_agreement(added, self._advantage)["spearman"]
-        within, tasks = spearman_within(predicted, true, self.data.task_of[self.valid_rows].numpy())
-        return values | ({"val/spearman_within_tasks": within} if tasks else {})
+        values = self._scores("val/", predicted, added, np.ones(len(predicted), bool))
+        if self.is_new_task is not None:
+            values |= self._scores(NEW_TASKS, predicted, added, self.is_new_task.numpy())
+        return values
+
+    def _scores(
+        self,
+        prefix: str,
+        predicted: Float[np.ndarray, " R_valid"],
+        added: Float[np.ndarray, " R_valid"],
+        counted: Bool[np.ndarray, " R_valid"],
+    ) -> dict[str, float]:
+        """Return the scores over the records that are ``counted``."""
+        rows = self.valid_rows[torch.from_numpy(counted)]
+        task, (predicted, added, true, advantage) = mean_of_repeats(
+            self.data.task_of[rows].numpy(),
+            self.data.arch_of[rows].numpy(),
+            *(predicted[counted], added[counted]),
+            *(self.data.accuracy[rows].double().numpy(), self._advantage[counted]),
+        )
+        within, tasks = spearman_within(predicted, true, task)
+        return {
+            **{f"{prefix}{name}": value for name, value in rank_agreement(predicted, true).items()},
+            f"{prefix}mae": float(abs(predicted - true).mean()),
+            f"{prefix}spearman_advantage": rank_agreement(added, advantage)["spearman"],
+            **({f"{prefix}spearman_within_tasks": within} if tasks else {}),
+        }
 
 
 @dataclass(kw_only=True)
@@ -243,25 +276,30 @@ class GeneratorObjective(Objective):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return how likely good architectures of unseen tasks are, and the quality of samples in percent."""
         generator = cast("Generator", getattr(model, "module", model))
-        size = len(self.valid_rows)
-        recon = kl = 0.0
-        means = []
-        for batch in self.validation_batches():
-            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta)
-            recon, kl = recon + float(out.recon), kl + float(out.kld)
-            means.append(generator.encode(batch.sets)[0])
-        mu = torch.cat(means)
+        likelihood, mu = self._likelihood("val/", generator, self.valid_rows)
+        if self.is_new_task is not None:
+            likelihood |= self._likelihood(NEW_TASKS, generator, self.valid_rows[self.is_new_task])[0]
         graphs = generator.sample(
-            mu[torch.arange(self.samples) % size],
+            mu[torch.arange(self.samples) % len(mu)],
             rules=self.space if self.constrained else None,
             generator=torch_rng(self.seed, self.kind, "sample"),
         )
         made = [self.space.format(arch) for arch in self.space.decode(graphs) if arch is not None]
         distinct = set(made)
-        return {
-            "val/recon_nll": recon / size,
-            "val/kl": kl / size,
+        return likelihood | {
             "gen/validity": 100.0 * len(made) / self.samples,
             "gen/uniqueness": 100.0 * len(distinct) / max(len(made), 1),
             "gen/novelty": 100.0 * len(distinct - self.known) / max(len(distinct), 1),
         }
+
+    def _likelihood(
+        self, prefix: str, generator: Generator, rows: Int[Tensor, " R_some"]
+    ) -> tuple[dict[str, float], Float[Tensor, "R_some Z"]]:
+        """Return the scores of some records, and the latents of their tasks."""
+        recon = kl = 0.0
+        means = []
+        for batch in self.validation_batches(rows):
+            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta)
+            recon, kl = recon + float(out.recon), kl + float(out.kld)
+            means.append(generator.encode(batch.sets)[0])
+        return {f"{prefix}recon_nll": recon / len(rows), f"{prefix}kl": kl / len(rows)}, torch.cat(means)

@@ -21,6 +21,20 @@ def rank_agreement(predicted: Vector, true: Vector) -> dict[str, float]:
     }
 
 
+def mean_of_repeats(
+    task: Int[np.ndarray, " R"], arch: Int[np.ndarray, " R"], *columns: Vector
+) -> tuple[Int[np.ndarray, " P"], list[Float[np.ndarray, " P"]]]:
+    """Return the task of each pair of task and architecture, and the means of ``columns`` over its records.
+
+    A pair that was trained from several seeds is one pair to rank: as two, half of what tells them apart is noise.
+    """
+    pairs = np.stack([task, arch], axis=1)
+    _, first, number, counts = np.unique(pairs, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)  # as they come, so that nothing changes where no pair is repeated
+    means = [np.bincount(number.ravel(), weights=column) / counts for column in columns]
+    return task[first[order]], [mean[order] for mean in means]
+
+
 def spearman_within(
     predicted: Vector, true: Vector, groups: Int[np.ndarray, " R"], *, at_least: int = 4
 ) -> tuple[float, int]:

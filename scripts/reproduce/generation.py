@@ -45,7 +45,7 @@ def main() -> None:
     known = None
     if database is not None:
         records = import_official(database, given.out / "imported" / "database", which="generator")
-        trained_on = set(records.records["arch"][~records.split_official()])
+        trained_on = set(records.records["arch"][~records.split_own()])
         known = {model.space.parse(text) for text in trained_on}
     for name in given.dataset:
         images = official_features(features[name], given.out / "imported")

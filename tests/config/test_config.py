@@ -206,6 +206,33 @@ def test_plain_texts_reach_the_configuration_as_they_are(text: str) -> None:
     assert compose("evaluate", [quote(f"dataset={text}")]).dataset == text
 
 
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("[a=/x/y.npz,b]", ["a=/x/y.npz", "b"]),
+        ("[tiny-imagenet=/p/x y.npz, b(1).npz]", ["tiny-imagenet=/p/x y.npz", "b(1).npz"]),
+        ("[embedded:glyphs?seed=1]", ["embedded:glyphs?seed=1"]),
+        ("['a, b.npz',\"it's.npz\"]", ["a, b.npz", "it's.npz"]),
+        ("[it's.npz,1,null]", ["it's.npz", "1", "null"]),
+        ("[C:\\data\\,~/[x]/y.npz]", ["C:\\data\\", "~/[x]/y.npz"]),
+        ("[]", []),
+        ("[ ]", []),
+    ],
+)
+def test_lists_of_plain_texts_reach_the_configuration_as_they_are(text: str, elements: list[str]) -> None:
+    assert compose("train", [quote(f"images={text}")]).images == elements
+
+
+def test_lists_of_plain_texts_in_a_sweep() -> None:
+    swept = quote("images=[a=1,b],[c=2]")
+    assert compose("train", [swept], first_of_sweep=True).images == ["a=1", "b"]
+
+
+def test_what_is_no_list_is_told() -> None:
+    with pytest.raises(ConfigError, match="configuration key 'images'"):
+        compose("train", [quote("images=a.npz")])
+
+
 def test_nothing_can_be_said_of_a_text_that_may_be_absent() -> None:
     assert compose("train", [quote("init=null")]).init is None
     assert compose("train", [quote("init=my file, v2.safetensors")]).init == "my file, v2.safetensors"

@@ -4,11 +4,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from metad2a.data.cache import embed
 from metad2a.data.embedders.pixels import Pixels
 from metad2a.data.features import FeatureSet
+from metad2a.data.image_set import ImageSet
 from metad2a.database.published import MetaDatabase
-from metad2a.errors import DatabaseError
+from metad2a.errors import DatabaseError, DataError, UnknownNameError
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.features import database_features
@@ -99,3 +102,83 @@ def test_images_that_are_missing(database: MetaDatabase, write_images: Callable[
         database_features(
             database, Pixels(), images=[write_images("owls", ("owl", "emu"), 2)], max_images_per_class=3
         )
+
+
+# --- several sources ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def digits(space: NASBench201) -> MetaDatabase:
+    """Tasks of two sources whose classes have the same names, and of one whose have not."""
+    text = space.format(space.sample(1, numpy_rng("archs"))[0])
+    tasks = pd.DataFrame(
+        {
+            "task": ["t1", "t2", "t3"],
+            "source": ["mnist", "signs", "birds"],
+            "classes": [["0", "1"], ["1", "0"], ["owl", "emu"]],
+        }
+    )
+    rows = pd.DataFrame({"task": ["t1", "t2", "t3"], "arch": text, "accuracy": 50.0, "status": "ok", "split": None})
+    return MetaDatabase({"name": "digits", "space": "nasbench201"}, tasks, rows)
+
+
+def counts(database: MetaDatabase, images: list[str]) -> dict[str, int]:
+    features = database_features(database, Pixels(), images=images, max_images_per_class=100)
+    return dict(zip(features.classes, features.counts.tolist(), strict=True))
+
+
+def test_images_of_one_source_alone(digits: MetaDatabase, write_images: Callable[..., str]) -> None:
+    mnist, more, signs = (
+        write_images(name, ("0", "1"), each) for name, each in (("m=1", 3), ("more", 2), ("signs", 5))
+    )
+    birds = write_images("birds", ("emu", "owl", "auk"), 4)
+    own = {"mnist/0": 3, "mnist/1": 3, "signs/0": 5, "signs/1": 5, "birds/emu": 4, "birds/owl": 4}
+    named = [f"mnist={mnist}", f"signs={signs}"]
+    assert counts(digits, [*named, birds]) == own, "a place without a name is for the others"
+    assert counts(digits, [birds, *named]) == own
+    assert counts(digits, [*named, f"birds={birds}"]) == own
+    assert counts(digits, [*named, birds, f"mnist={more}"]) == own | {"mnist/0": 5, "mnist/1": 5}
+    features = database_features(digits, Pixels(), images=[*named, birds], max_images_per_class=100)
+    expected = embed(ImageSet.open(signs), Pixels(), cache=None).blocks()[0]
+    assert torch.equal(features.blocks()[features.classes.index("signs/0")], expected)
+
+
+def test_names_and_places_may_hold_any_character(space: NASBench201, write_images: Callable[..., str]) -> None:
+    text = space.format(space.sample(1, numpy_rng("archs"))[0])
+    tasks = pd.DataFrame({"task": ["t1", "t2"], "source": ["a", "a=b"], "classes": [["0", "1"], ["0", "1"]]})
+    rows = pd.DataFrame({"task": ["t1", "t2"], "arch": text, "accuracy": 50.0, "status": "ok", "split": None})
+    database = MetaDatabase({"name": "odd", "space": "nasbench201"}, tasks, rows)
+    first, second = write_images("b=x", ("0", "1"), 2), write_images("second", ("0", "1"), 3)
+    assert counts(database, [f"a={first}", f"a=b={second}"]) == {"a/0": 2, "a/1": 2, "a=b/0": 3, "a=b/1": 3}
+
+
+def test_whose_images_they_are_must_be_clear(digits: MetaDatabase, write_images: Callable[..., str]) -> None:
+    mnist, birds = write_images("mnist", ("0", "1"), 3), write_images("birds", ("emu", "owl"), 4)
+    with pytest.raises(
+        DatabaseError, match=r"'mnist' and 'signs' both have a class '0', .*images=\[mnist=PLACE, signs=PLACE"
+    ):
+        counts(digits, [mnist, birds])
+    with pytest.raises(DatabaseError, match=r"use images of source 'signs', .* images=\[signs=FOLDER"):
+        counts(digits, [f"mnist={mnist}", f"birds={birds}"])
+    with pytest.raises(
+        UnknownNameError, match=r"image source of the database 'mnits'\. Did you mean 'mnist'"
+    ):
+        counts(digits, [f"mnits={mnist}", birds])
+    with pytest.raises(DatabaseError, match=r"lack 1 of 2 classes, e\.g\. '1'"):
+        counts(digits, [f"mnist={mnist}", f"signs={write_images('half', ('0', 'x'), 2)}", birds])
+    named = [f"{name}={mnist}" for name in ("mnist", "signs")]
+    with pytest.raises(DatabaseError, match="are for none of the database's sources: birds, mnist, signs"):
+        counts(digits, [*named, f"birds={birds}", mnist])
+    with pytest.raises(DataError, match="does not exist"):
+        counts(digits, [*named, "/no=where/birds.npz"])
+
+
+def test_embedded_images_need_no_place_but_may_have_one(
+    database: MetaDatabase, write_images: Callable[..., str]
+) -> None:
+    database.tasks["source"] = "embedded:digits"
+    database.tasks["classes"] = [["1", "2"], ["1", "3"]]
+    embedded = counts(database, [])
+    assert set(embedded) == {f"embedded:digits/{number}" for number in "123"}
+    mine = write_images("mine", ("1", "2", "3"), 4)
+    assert counts(database, [f"embedded:digits={mine}"]) == dict.fromkeys(embedded, 4)

@@ -7,9 +7,10 @@ import torch
 
 from metad2a.data.features import FeatureSet
 from metad2a.errors import DatabaseError
+from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import ArchBatch
 from metad2a.training.meta_data import MetaData, class_key, join_features
-from metad2a.training.ranking import rank_agreement, spearman_within
+from metad2a.training.ranking import mean_of_repeats, rank_agreement, spearman_within
 from metad2a.training.selection import advantage, best_rows
 
 MakeData = Callable[..., MetaData]
@@ -34,6 +35,14 @@ def test_the_split_is_a_partition(make_data: MakeData) -> None:
     assert not data.valid[data.train_rows].any()
     assert data.valid[data.valid_rows].all()
     assert set(data.task_of[data.train_rows].tolist()).isdisjoint(data.task_of[data.valid_rows].tolist())
+
+
+def test_tasks_that_are_new_in_validation(make_data: MakeData) -> None:
+    data = make_data(tasks=8, per_task=5)  # tasks 0 and 1 are for validation
+    assert torch.equal(data.new_task_rows, data.valid_rows)
+    valid = data.valid.clone()
+    valid[0] = False
+    assert replace(data, valid=valid).new_task_rows.tolist() == [5, 6, 7, 8, 9], "task 0 is in both parts"
 
 
 def test_the_target_is_of_meta_training_alone(make_data: MakeData) -> None:
@@ -164,3 +173,16 @@ def test_joined_features_add_up_by_class() -> None:
 def test_features_of_different_embedders_are_not_joined() -> None:
     with pytest.raises(DatabaseError, match="2 different embedders"):
         join_features({"a": [feature_set(["x"], [0], 0)], "b": [feature_set(["x"], [0], 0, embedder="f")]})
+
+
+def test_repeated_pairs_are_one() -> None:
+    task, arch = np.array([4, 4, 2, 4, 4]), np.array([1, 0, 1, 1, 1])
+    tasks, (mean, other) = mean_of_repeats(task, arch, np.array([1.0, 2.0, 3.0, 5.0, 6.0]), -np.arange(5.0))
+    assert tasks.tolist() == [4, 4, 2]
+    assert mean.tolist() == [4.0, 2.0, 3.0]
+    assert other.tolist() == [-(0 + 3 + 4) / 3, -1.0, -2.0]
+    values = numpy_rng("repeats").random(40)
+    order = numpy_rng("order").permutation(40)
+    tasks, (same,) = mean_of_repeats(order // 7, order, values)
+    assert same.tobytes() == values.tobytes(), "without repeats nothing changes, not even the order"
+    assert np.array_equal(tasks, order // 7)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from metad2a.models.predictor import Predictor
 from metad2a.runtime import torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.meta_data import MetaData
-from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective, PredictorObjective
+from metad2a.training.objectives import (
+    NEW_TASKS,
+    GeneratorObjective,
+    MetaBatch,
+    Objective,
+    PredictorObjective,
+)
 
 MakeData = Callable[..., MetaData]
 SIZE: dict[str, int] = {"feature_dim": 6, "num_types": 7, "num_nodes": 8, "hidden": 16, "latent": 8}
@@ -182,6 +189,75 @@ def test_the_predictor_learns_what_makes_an_architecture_good(make_data: MakeDat
     assert after["val/spearman_advantage"] > 0.9
     assert after["val/mae"] < 0.4 * float(np.std(data.accuracy.numpy()))
     assert one.validate(net) == after, "validation must not depend on what happened before"
+
+
+@pytest.mark.parametrize("kind", ["predictor", "generator"])
+def test_tasks_in_both_parts_are_left_out_of_further_scores(kind: str, data: MetaData) -> None:
+    one, net = objective(kind, data, **({"samples": 8} if kind == "generator" else {})), model(kind).eval()
+    assert one.is_new_task is None
+    assert not any(name.startswith(NEW_TASKS) for name in one.validate(net)), "all tasks are new: nothing to add"
+    valid = data.valid.clone()
+    valid[:2] = False  # two records of task 0 are learned from
+    shared = replace(data, valid=valid)
+    rows = {"train_rows": shared.train_rows, "valid_rows": shared.valid_rows}
+    other = replace(one, data=shared, **rows)
+    scores = other.validate(net)
+    alone = replace(other, valid_rows=shared.new_task_rows)
+    assert len(alone.valid_rows) == len(shared.valid_rows) - 4
+    further = {name.removeprefix(NEW_TASKS) for name in scores if name.startswith(NEW_TASKS)}
+    assert further == {name.removeprefix("val/") for name in one.validate(net) if name.startswith("val/")}
+    if kind == "generator":  # the images are drawn as if these were all records
+        expected = alone.validate(net)
+        assert scores[f"{NEW_TASKS}recon_nll"] == pytest.approx(expected["val/recon_nll"])
+    none_new = replace(other, valid_rows=shared.valid_rows[:4])
+    assert none_new.is_new_task is None
+
+
+class Remembers(Predictor):
+    """Predicts the accuracy that each record of validation has, or another one."""
+
+    predictions: Tensor
+
+    def forward(self, sets: Any, archs: Any) -> Tensor:
+        return self.predictions
+
+
+def test_scores_on_new_tasks_are_of_these_alone(data: MetaData) -> None:
+    valid = data.valid.clone()
+    valid[0] = False
+    shared = replace(data, valid=valid)
+    mean, std = shared.target()
+    rows = shared.valid_rows
+    net = Remembers(**SIZE)
+    right = (shared.accuracy[rows] - mean) / std
+    seen = ~torch.isin(rows, shared.new_task_rows)
+    net.predictions = torch.where(seen, -right, right)  # wrong where the task is in meta-training too
+    scores = objective("predictor", shared).validate(net)
+    assert scores[f"{NEW_TASKS}spearman"] == pytest.approx(1)
+    assert scores[f"{NEW_TASKS}mae"] < 1e-4
+    assert scores["val/spearman"] < 0.9
+
+
+def test_a_pair_trained_twice_counts_once(make_data: MakeData) -> None:
+    once = make_data(tasks=12, per_task=6)
+    rows = torch.cat([torch.arange(72), once.valid_rows])  # every validation pair from a second seed
+    noise = torch.zeros(len(rows))
+    noise[once.valid_rows] = torch.tensor([30.0, -30.0]).repeat(9)
+    noise[72:] = -noise[once.valid_rows]
+    twice = replace(
+        once,
+        task_of=once.task_of[rows],
+        arch_of=once.arch_of[rows],
+        accuracy=once.accuracy[rows] + noise,
+        valid=once.valid[rows],
+    )
+    net = Remembers(**SIZE)
+    for data in (once, twice):
+        net.predictions = (once.accuracy[rows] / 10)[data.valid_rows]
+        scores = objective("predictor", data).validate(net)
+        assert scores["val/kendall_tau"] == pytest.approx(1), "the noise of the seeds averages out"
+        assert scores["val/spearman_within_tasks"] == pytest.approx(1)
+    assert len(objective("predictor", twice).valid_rows) == 36, "both are kept"
 
 
 def test_validation_of_single_records_has_no_score_within_tasks(make_data: MakeData) -> None:

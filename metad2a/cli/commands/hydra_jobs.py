@@ -14,6 +14,7 @@ from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import train as train_job
 from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
+from metad2a.training.objectives import NEW_TASKS
 
 Job = Callable[..., Any]
 JOBS: dict[str, Job] = {
@@ -106,11 +107,16 @@ def _experiment_of(kind: str, override: str) -> str:
 
 
 def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float | int]]]) -> None:
-    names = sorted({name for _, row in finished for name in row if name.startswith(("val/", "gen/"))})
-    rows = [
-        [_run_id(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]
-        for folder, row in finished
-    ]
-    output.print_rows(f"{kind}: scores of the kept epoch", ["run", "epoch", *names], rows)
+    found = sorted({name for _, row in finished for name in row if name.startswith(("val/", "gen/"))})
+    new = [name for name in found if name.startswith(NEW_TASKS)]
+    tables = {"": [name for name in found if name not in new], ", on tasks that are not in meta-training": new}
+    for what, names in tables.items():
+        rows = [
+            [_run_id(folder), f"{row['epoch']:.0f}", *(f"{row.get(name, float('nan')):.3f}" for name in names)]
+            for folder, row in finished
+        ]
+        if names:
+            columns = ["run", "epoch", *(name.removeprefix(NEW_TASKS) for name in names)]
+            output.print_rows(f"{kind}: scores of the kept epoch{what}", columns, rows)
     for folder, _ in finished:
         output.wrote(folder / "checkpoints" / "best.safetensors")

@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Bool
 from lightning_fabric import Fabric
 from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli.configuration import check_at_least, check_choice, instantiate_node, plain
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import Embedder, get_embedder
+from metad2a.database.choose_recipe import of_recipe, recipes
 from metad2a.database.published import MetaDatabase
+from metad2a.database.splits import SPLITS, Split, split_database
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.fitting.loop import FitState
 from metad2a.fitting.processes import Group
@@ -33,7 +33,7 @@ from metad2a.training.features import database_features
 from metad2a.training.fine_tuning import check_init, initial_model
 from metad2a.training.meta_data import MetaData, meta_data
 from metad2a.training.meta_train import MetaTraining, Schedule
-from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
+from metad2a.training.objectives import NEW_TASKS, GeneratorObjective, Objective, PredictorObjective
 from metad2a.training.selection import best_rows
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     device = resolve_device(cfg.device)
     group = Group(device, _devices(cfg.trainer.devices, device), _precision(cfg.precision, device))
     material = _Material.of(cfg)
-    material.tell_of_init(cfg)
+    material.tell(cfg)
     with (
         track(
             folder,
@@ -92,6 +92,7 @@ class _Material:
     """What a model is made from."""
 
     database: MetaDatabase
+    split: Split
     data: MetaData
     space: SearchSpace
     embedder: Embedder
@@ -110,7 +111,8 @@ class _Material:
                 space=space.name,
                 embedder_fingerprint=embedder.fingerprint,
             )
-        database = MetaDatabase.load(cfg.database)
+        # Not cfg.label_recipe: run folders from before there was this key are resumed too.
+        database = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
         features = database_features(
             database,
             embedder,
@@ -118,8 +120,9 @@ class _Material:
             max_images_per_class=cfg.max_images_per_class,
             cache=FeatureCache(),
         )
-        data = meta_data(database, features, space, valid=_validation(cfg, database))
-        return cls(database, data, space, embedder, init)
+        split = split_database(database, cfg.split, fraction=cfg.valid_fraction)
+        data = meta_data(database, features, space, valid=split.valid)
+        return cls(database, split, data, space, embedder, init)
 
     def model_config(self, model: DictConfig) -> dict[str, Any]:
         """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
@@ -130,8 +133,12 @@ class _Material:
             return initial_model(self.init, cfg.model.kind, target)
         return MODELS[cfg.model.kind](**self.model_config(cfg.model))
 
-    def tell_of_init(self, cfg: DictConfig) -> None:
-        """Log where the checkpoint to start from differs from the configuration, which it overrules."""
+    def tell(self, cfg: DictConfig) -> None:
+        """Log what a split of the database's own does, and where a checkpoint overrules the configuration."""
+        if self.split.name == "own" or self.split.refused is not None:
+            _log.info("%s: %s", self.database.name, self.split)
+        if 0 < self.split.overlap.same_tasks < self.split.overlap.tasks:
+            _log.info("scores on the others alone are those called %s...", NEW_TASKS)
         if self.init is None:
             return
         asked, given = self._asked_for(cfg.model), self.model_config(cfg.model)
@@ -180,6 +187,8 @@ def _training(
         "run_id": run_id,
         "note": cfg.note,
         "records": len(objective.train_rows),
+        "recipe": recipes(material.database),
+        "split": {"name": material.split.name, **asdict(material.split.overlap)},
     }
     if init is not None:
         provenance["init"] = {"checkpoint": Path(cfg.init).name, "of": init.provenance.get(cfg.model.kind)}
@@ -208,7 +217,7 @@ def _training(
 def _check(cfg: DictConfig) -> None:
     check_choice(cfg, "model.kind", ("generator", "predictor"))
     check_choice(cfg, "model.mode", ("min", "max"))
-    check_choice(cfg, "split", ("by_task", "official"))
+    check_choice(cfg, "split", SPLITS)
     check_choice(cfg, "reduction", ("mean", "sum"))
     check_choice(cfg, "precision", PRECISIONS)
     check_choice(cfg, "scheduler.schedule_on", ("step", "epoch", "plateau"))
@@ -227,12 +236,6 @@ def _optimizer(cfg: DictConfig) -> Any:
         # A fused optimizer takes the scale off its gradients itself, when it is too late to clip them.
         node = OmegaConf.merge(node, {"fused": False})
     return instantiate_node(node, "optimizer")
-
-
-def _validation(cfg: DictConfig, database: MetaDatabase) -> Bool[np.ndarray, " R"]:
-    if cfg.split == "official":
-        return database.split_official()
-    return database.split_by_task(cfg.valid_fraction, seed=0)
 
 
 def _precision(name: str, device: str) -> Any:
