@@ -29,6 +29,7 @@ from metad2a.evaluation.benchmark.inputs import (
     random_predictor,
     random_sets,
 )
+from metad2a.evaluation.benchmark.labelling import BATCH, CELLS, label_steps
 from metad2a.evaluation.benchmark.measure import Work
 from metad2a.evaluation.paper.nasbench201 import drawn_quality
 from metad2a.runtime import numpy_rng, torch_rng
@@ -324,6 +325,14 @@ CASES = (
         space=MOBILENET,
         official_s=122.0,
         at_most=1 / 122,
+    ),
+    *(
+        Case(name, f"a training step of 12 random cells, recipe rank60k: {what}", "image-step", CELLS * BATCH, work)
+        for name, what, work in (
+            ("label-plain", "textbook loop", partial(label_steps, plain=True)),
+            ("label-whole", "channels last, fused optimizer", label_steps),
+            ("label", "and without needless work (ours)", partial(label_steps, lean_cells=True)),
+        )
     ),
     Case(
         "embed",
