@@ -192,10 +192,16 @@ class Bar:
     """A bar with text and time left on a terminal; elsewhere a log line every 30 seconds.
 
     ``METAD2A_NO_PROGRESS=1`` silences it everywhere.
+
+    Args:
+        label: what is done.
+        total: number of items; None when nobody knows.
+        done: items that were done before.
+        unit: what an item is; where it is given, so many a minute are shown, too.
     """
 
-    def __init__(self, label: str, total: int | None, *, done: int = 0) -> None:
-        self._label, self._total, self._done = label, total, done
+    def __init__(self, label: str, total: int | None, *, done: int = 0, unit: str = "") -> None:
+        self._label, self._total, self._done, self._unit = label, total, done, unit
         self._start_done, self._start = done, time.monotonic()
         self._logged = self._start
         self._silent = bool(os.environ.get("METAD2A_NO_PROGRESS"))
@@ -212,7 +218,12 @@ class Bar:
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Progress(
+                *columns,
+                console=Console(stderr=True),
+                transient=True,
+                speed_estimate_period=3600,  # an item can take minutes
+            )
             self._bar.start()
             self._task = self._bar.add_task(self._label, total=self._total, completed=self._done)
         return self
@@ -224,18 +235,35 @@ class Bar:
     def advance(self, text: str = "") -> None:
         """Count one more item; ``text`` stands beside the label."""
         self._done += 1
-        label = f"{self._label}  {text}" if text else self._label
+        label = "  ".join(part for part in (self._label, self._rate(), text) if part)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=label)
         elif not self._silent and time.monotonic() - self._logged >= _LOG_EVERY_S:
             self._logged = time.monotonic()
             logging.getLogger("metad2a.progress").info("%s", f"{label}  {self._count()}")
 
+    def _per_second(self) -> float:
+        return (self._done - self._start_done) / max(time.monotonic() - self._start, 1e-9)
+
+    def _rate(self) -> str:
+        return f"{60 * self._per_second():.3g} {self._unit}/min" if self._unit else ""
+
     def _count(self) -> str:
         if self._total is None:
             return str(self._done)
-        rate = (self._done - self._start_done) / max(time.monotonic() - self._start, 1e-9)
-        return f"{self._done}/{self._total}, {(self._total - self._done) / rate:.0f} s left"
+        return f"{self._done}/{self._total}, {duration((self._total - self._done) / self._per_second())} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, to two digits or so: ``40 s``, ``12 min``, ``3 h 20 min``, ``2 d 5 h``."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 def progress(items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:

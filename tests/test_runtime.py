@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -247,12 +248,26 @@ def test_progress_is_logged_where_there_is_no_terminal(
         list(progress(iter("ab"), label="endless"))
         with Bar("resumed", 10, done=8) as bar:
             bar.advance("loss 1")
+        with Bar("counted", 9, unit="labels") as bar:
+            bar.advance("1 failed")
     assert [message.split(",")[0] for message in caplog.messages[:5]] == [
         *("slow  1/3", "slow  2/3", "slow  3/3", "endless  1", "endless  2")
     ]
     assert caplog.messages[2].endswith("3/3, 0 s left")
     assert caplog.messages[5].startswith("resumed  loss 1  9/10, ")
+    assert re.fullmatch(r"counted  [\d.e+]+ labels/min  1 failed  1/9, 0 s left", caplog.messages[6])
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0.4, "0 s"), (89.0, "89 s"), (90.0, "2 min"), (5900.0, "98 min")),
+        *((7200.0, "2 h 0 min"), (12_000.0, "3 h 20 min"), (200_000.0, "2 d 7 h")),
+    ],
+)
+def test_times_are_told_in_words(seconds: float, text: str) -> None:
+    assert runtime.duration(seconds) == text
 
 
 def test_an_error_inside_a_bar_is_not_swallowed() -> None:

@@ -57,7 +57,7 @@ def build(
     chosen = missing[:limit]
     failed = 0
     with (
-        Bar("training networks", len(by_key), done=len(by_key) - len(missing)) as bar,
+        Bar("training networks", len(by_key), done=len(by_key) - len(missing), unit="labels") as bar,
         closing(executor.run(chosen)) as records,
     ):
         for record in records:

@@ -4,7 +4,6 @@
 come from and holds the checksums of both.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Int
 
+from metad2a.database.parquet_files import read_table, sha256, write_rows
 from metad2a.database.records import Record, Task, versions
 from metad2a.errors import ConfigError, DatabaseError
-from metad2a.runtime import atomic_path, numpy_rng, shipped, write_json
+from metad2a.runtime import numpy_rng, shipped, write_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -85,22 +84,11 @@ class MetaDatabase:
         Raises:
             DatabaseError: there is none, or its files are damaged, changed, or newer than this program.
         """
-        folder = _find(where)
-        manifest = _read_manifest(folder)
-        tables = {}
-        for name, schema in ((TASKS_FILE, TASK_SCHEMA), (RECORDS_FILE, RECORD_SCHEMA)):
-            expected = manifest["files"].get(name)
-            path = folder / name
-            if not path.is_file():
-                raise DatabaseError(f"the database in {folder} has no {name}. Get it again.")
-            if _sha256(path) != expected:
-                raise DatabaseError(
-                    f"{path} is not the file that {MANIFEST} describes (its checksum differs): it was "
-                    "changed or copied incompletely. Get the database again."
-                )
-            tables[name] = _read_table(path, schema)
-        _check_rows(folder, tables[TASKS_FILE], tables[RECORDS_FILE])
-        return cls(manifest, tables[TASKS_FILE], tables[RECORDS_FILE])
+        folder, manifest = open_folder(where)
+        tasks = read_table(folder / TASKS_FILE, TASK_SCHEMA)
+        rows = read_table(folder / RECORDS_FILE, RECORD_SCHEMA)
+        _check_rows(folder, tasks, rows)
+        return cls(manifest, tasks, rows)
 
     def __repr__(self) -> str:
         return f"MetaDatabase('{self.name}', {self.space}, {len(self.tasks)} tasks, {len(self.records)} records)"
@@ -179,13 +167,33 @@ class MetaDatabase:
     split_official = split_own
 
 
+def open_folder(where: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a published database, or of a shipped one by its name, and its manifest.
+
+    Raises:
+        DatabaseError: there is none, or a file is missing, changed, or newer than this program.
+    """
+    folder = _find(where)
+    manifest = _read_manifest(folder)
+    for name in (TASKS_FILE, RECORDS_FILE):
+        path = folder / name
+        if not path.is_file():
+            raise DatabaseError(f"the database in {folder} has no {name}. Get it again.")
+        if sha256(path) != manifest["files"].get(name):
+            raise DatabaseError(
+                f"{path} is not the file that {MANIFEST} describes (its checksum differs): it was "
+                "changed or copied incompletely. Get the database again."
+            )
+    return folder, manifest
+
+
 def publish(
     folder: str | Path,
     *,
     name: str,
     space: str,
     tasks: Sequence[Task],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
     recipes: Mapping[str, Mapping[str, Any]],
     sources: Mapping[str, str],
     command: str,
@@ -198,7 +206,7 @@ def publish(
         name: of the database.
         space: of all architectures.
         tasks: all that records refer to.
-        rows: made by ``record_row``.
+        rows: made by ``record_row``; they are written as they come, so they need not be in memory together.
         recipes: by fingerprint, in full.
         sources: the licence of each image source, in words.
         command: that makes this database again.
@@ -214,21 +222,16 @@ def publish(
         raise DatabaseError(
             f"nothing is said about the licence of '{unlicensed[0]}'. Name it for every source of images."
         )
+    counts = _Counts()
     hashes = {
-        TASKS_FILE: _write_table(folder / TASKS_FILE, map(task_row, tasks), TASK_SCHEMA),
-        RECORDS_FILE: _write_table(folder / RECORDS_FILE, rows, RECORD_SCHEMA),
+        TASKS_FILE: write_rows(folder / TASKS_FILE, map(task_row, tasks), TASK_SCHEMA),
+        RECORDS_FILE: write_rows(folder / RECORDS_FILE, map(counts.see, rows), RECORD_SCHEMA),
     }
-    labelled = [row for row in rows if row["status"] == "ok"]
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "space": space,
-        "counts": {
-            "tasks": len(tasks),
-            "records": len(labelled),
-            "failures": len(rows) - len(labelled),
-            "archs": len({row["arch"] for row in labelled}),
-        },
+        "counts": {"tasks": len(tasks), **counts.found()},
         "recipes": {key: dict(recipe) for key, recipe in recipes.items()},
         "sources": dict(sources),
         "command": command,
@@ -240,15 +243,24 @@ def publish(
     return MetaDatabase.load(folder)
 
 
-def _write_table(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any) -> str:
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary, compression="zstd")
-    return _sha256(path)
+class _Counts:
+    """Counts rows as they pass by."""
 
+    def __init__(self) -> None:
+        self._rows, self._failed, self._archs = 0, 0, set[str]()
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def see(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Count ``row`` and return it."""
+        self._rows += 1
+        if row["status"] == "ok":
+            self._archs.add(row["arch"])
+        else:
+            self._failed += 1
+        return row
+
+    def found(self) -> dict[str, int]:
+        """Return the counts of the manifest."""
+        return {"records": self._rows - self._failed, "failures": self._failed, "archs": len(self._archs)}
 
 
 def _find(where: str | Path) -> Path:
@@ -285,22 +297,6 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if missing:
         raise DatabaseError(f"{path} lacks '{missing[0]}'. Get the database again.")
     return dict(manifest)
-
-
-def _read_table(path: Path, schema: Any) -> pd.DataFrame:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DatabaseError(f"{path} is no readable Parquet file: {error}. Get the database again.") from error
-    for column in schema:
-        if column.name not in table.column_names:
-            raise DatabaseError(f"{path} lacks the column '{column.name}'. Get the database again.")
-        found = table.schema.field(column.name).type
-        if found != column.type:
-            raise DatabaseError(f"{path}: the column '{column.name}' is {found}, but must be {column.type}.")
-    # A plain int64 column with gaps would come back as floats.
-    frame: pd.DataFrame = table.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
-    return frame
 
 
 def _check_rows(folder: Path, tasks: pd.DataFrame, rows: pd.DataFrame) -> None:

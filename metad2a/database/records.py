@@ -5,7 +5,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ class Task:
     seed: int | None
     valid_fraction: float | None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of all of it."""
         return content_hash("task", asdict(self))
@@ -123,15 +123,21 @@ class Job:
     seed: int
     split: Split = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A hash of all that decides the result; equal keys need training only once."""
-        return record_key(self.task.id, self.space, self.arch, self.recipe.fingerprint, self.seed)
+        return record_key(self.task.id, self.space, self.arch, _fingerprint(self.recipe), self.seed)
 
     @property
     def stream(self) -> int:
         """The seed of this job's random streams; no two tasks or architectures share one."""
         return stream_seed("job", self.key)
+
+
+@lru_cache(maxsize=32)
+def _fingerprint(recipe: Recipe) -> str:
+    """Return the fingerprint; many jobs have one recipe."""
+    return recipe.fingerprint
 
 
 def record_key(task: str, space: str, arch: str, recipe: str, seed: int | None) -> str:
@@ -186,7 +192,7 @@ class Record:
             space=job.space,
             arch=job.arch,
             canonical=job.canonical,
-            recipe=job.recipe.fingerprint,
+            recipe=_fingerprint(job.recipe),
             seed=job.seed,
             status=status,
             **{"versions": versions(), "split": job.split} | result,

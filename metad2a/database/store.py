@@ -1,37 +1,28 @@
 """The database while it is built: one SQLite file, one writer."""
 
 import json
+import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-
 from metad2a.database import published
-from metad2a.database.published import RECORD_SCHEMA, MetaDatabase, record_row
+from metad2a.database.published import MetaDatabase, record_row
 from metad2a.database.records import Job, Record, Task
+from metad2a.database.store_tables import COLUMNS, explained, prepare
 from metad2a.errors import DatabaseError
 from metad2a.runtime import check_writable
 
-SCHEMA_VERSION = 1
 _BUSY_S = 30.0
-_COLUMNS = RECORD_SCHEMA.names
-_SQL_TYPES = {pa.string(): "TEXT", pa.int64(): "INTEGER", pa.float64(): "REAL"}
-_TABLES = f"""
-CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, task TEXT UNIQUE NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS recipes (fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS records ({
-    ", ".join(
-        f"{column.name} {_SQL_TYPES[column.type]}" + (" PRIMARY KEY" if column.name == "key" else "")
-        for column in RECORD_SCHEMA
-    )
-});
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
+_NAMES = ", ".join(COLUMNS)
+_PUT = f"INSERT OR REPLACE INTO records ({_NAMES}, stored) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
+_AT_ONCE = 1000  # rows a transaction of many holds, or values a query names
 
 
 class Store:
@@ -44,7 +35,7 @@ class Store:
         read_only: look, do not write.
 
     Raises:
-        DatabaseError: another program is writing, or the file is no store.
+        DatabaseError: another program is writing, or the file is damaged or no store.
         OutputError: the file cannot be written.
     """
 
@@ -54,7 +45,7 @@ class Store:
             raise DatabaseError(f"there is no database at {self.path}.")
         if not read_only:
             check_writable(self.path)
-        self._lock = None if read_only else _lock(self.path)
+        self._lock = None if read_only else lock(self.path)
         try:
             self._db = self._connect(read_only)
         except BaseException:
@@ -63,25 +54,16 @@ class Store:
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
+        if read_only and not os.access(self.path.parent, os.W_OK):
+            mode += "&immutable=1"  # nobody writes there, and readers cannot leave their notes beside it
         address = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
-        try:
+        with explained(self.path):
             db = sqlite3.connect(address, uri=True, timeout=_BUSY_S)
-            (found,) = db.execute("PRAGMA user_version").fetchone()
-            if found > SCHEMA_VERSION:
+            try:
+                prepare(db, self.path, read_only=read_only)
+            except BaseException:
                 db.close()
-                raise DatabaseError(
-                    f"{self.path} has schema {found}; this program knows up to {SCHEMA_VERSION}. Upgrade metad2a."
-                )
-            if read_only and found == 0:
-                db.close()
-                raise DatabaseError(f"{self.path} is no database, or one that nothing was written to yet.")
-            if not read_only:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(_TABLES)
-        except sqlite3.Error as error:
-            raise DatabaseError(
-                f"{self.path} cannot be used as a database: {error}. Give another file name."
-            ) from error
+                raise
         return db
 
     def __enter__(self) -> "Store":
@@ -104,116 +86,212 @@ class Store:
     # --- writing ------------------------------------------------------------------------------------------
 
     def announce(self, jobs: Sequence[Job]) -> None:
-        """Write down the tasks and recipes of ``jobs``, in their order, before their records come.
+        """Write down what is going to be built: the tasks and recipes of ``jobs``, in their order, and how many.
+
+        Records that are known already take over the part of the split that their jobs name.
 
         Raises:
             DatabaseError: they are of several search spaces, or of another one than what is stored.
         """
-        spaces = sorted({job.space for job in jobs} | ({self.space} if self.space else set()))
-        if len(spaces) > 1:
+        self.check_space(*{job.space for job in jobs})
+        self.add_tasks(dict.fromkeys(job.task for job in jobs))
+        self.add_recipes({job.recipe.fingerprint: job.recipe.to_dict() for job in _first_of_each_recipe(jobs)})
+        wanted = Counter((job.task.id, job.recipe.fingerprint) for job in jobs)
+        splits = {job.task.id: job.split for job in jobs if job.split is not None}
+        with explained(self.path), self._db:
+            self._db.execute("DELETE FROM wanted")
+            self._db.executemany(
+                "INSERT INTO wanted VALUES (?, ?, ?)", [(*key, count) for key, count in wanted.items()]
+            )
+            self._db.executemany(
+                "UPDATE records SET split = ?2 WHERE task = ?1 AND split IS NOT ?2", list(splits.items())
+            )
+
+    def check_space(self, *spaces: str) -> None:
+        """Refuse architectures of another space than those that are stored.
+
+        Raises:
+            DatabaseError: they are.
+        """
+        found = sorted({*spaces} | ({self.space} if self.space else set()))
+        if len(found) > 1:
             raise DatabaseError(
-                f"{self.path} can hold architectures of one space only, not of {' and '.join(spaces)}. "
+                f"{self.path} can hold architectures of one space only, not of {' and '.join(found)}. "
                 "Build another file."
             )
-        tasks = dict.fromkeys(job.task for job in jobs)
-        recipes = dict.fromkeys(job.recipe for job in jobs)
-        with self._db:
+
+    def add_tasks(self, tasks: Iterable[Task]) -> None:
+        """Write down tasks; those that are known keep their place."""
+        rows = [(task.id, json.dumps(asdict(task), ensure_ascii=False)) for task in tasks]
+        with explained(self.path), self._db:
+            self._db.executemany("INSERT OR IGNORE INTO tasks (task, content) VALUES (?, ?)", rows)
+
+    def add_recipes(self, recipes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write down recipes by fingerprint."""
+        rows = [(key, json.dumps(dict(recipe))) for key, recipe in recipes.items()]
+        with explained(self.path), self._db:
+            self._db.executemany("INSERT OR IGNORE INTO recipes VALUES (?, ?)", rows)
+
+    def describe(
+        self, *, sources: Mapping[str, str] | None = None, name: str | None = None, command: str | None = None
+    ) -> None:
+        """Write down what whoever gets the database must know; what is not given stays as it was.
+
+        Args:
+            sources: the licence of each image source, in words.
+            name: of the database.
+            command: that builds it.
+        """
+        facts = {"name": name, "command": command}
+        with explained(self.path), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", list((sources or {}).items()))
             self._db.executemany(
-                "INSERT OR IGNORE INTO tasks (task, content) VALUES (?, ?)",
-                [(task.id, json.dumps(asdict(task), ensure_ascii=False)) for task in tasks],
-            )
-            self._db.executemany(
-                "INSERT OR IGNORE INTO recipes VALUES (?, ?)",
-                [(recipe.fingerprint, json.dumps(recipe.to_dict())) for recipe in recipes],
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)", [(k, v) for k, v in facts.items() if v is not None]
             )
 
     def put(self, record: Record) -> None:
         """Write one record; it replaces an earlier one of the same key."""
-        row = record_row(record)
-        marks = ", ".join("?" * len(_COLUMNS))
-        with self._db:
-            self._db.execute(
-                f"INSERT OR REPLACE INTO records ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608
-                [row[name] for name in _COLUMNS],
-            )
+        self.put_rows([record_row(record)])
+
+    def put_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows of the published table, all or none of them; much faster than one by one."""
+        now = time.time()
+        with explained(self.path), self._db:
+            self._db.executemany(_PUT, [[*(row[name] for name in COLUMNS), now] for row in rows])
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Forget records, so that the next build computes them again."""
+        with explained(self.path), self._db:
+            self._db.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in keys])
 
     # --- reading ------------------------------------------------------------------------------------------
+
+    def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return what SQLite answers; the tables are in ``store_tables``."""
+        with explained(self.path):
+            return self._db.execute(text, values).fetchall()
 
     @property
     def space(self) -> str | None:
         """The search space of its records; None while there are none."""
-        found = self._db.execute("SELECT space FROM records LIMIT 1").fetchone()
-        return None if found is None else str(found[0])
+        found = self.query("SELECT space FROM records LIMIT 1")
+        return str(found[0][0]) if found else None
+
+    def __len__(self) -> int:
+        return int(self.query("SELECT count(*) FROM records")[0][0])
 
     def keys(self, status: str | None = None) -> set[str]:
         """Return the keys of all records, or of those with ``status``."""
-        query = "SELECT key FROM records WHERE ? IS NULL OR status = ?"
-        return {key for (key,) in self._db.execute(query, (status, status))}
+        failed = "SELECT key FROM records WHERE status = 'failed'"
+        if status == "failed":
+            return {key for (key,) in self.query(failed)}
+        keys = {key for (key,) in self.query("SELECT key FROM records")}
+        return keys if status is None else keys - {key for (key,) in self.query(failed)}
 
-    def counts(self) -> dict[tuple[str, str | None, str], int]:
-        """Return the numbers of records by source of the images, part of the split, and status."""
-        query = (
-            "SELECT json_extract(t.content, '$.source') AS source, r.split, r.status, count(*) "
-            "FROM records r JOIN tasks t ON t.task = r.task GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        )
-        return {(source, split, status): count for source, split, status, count in self._db.execute(query)}
+    def rows(self, task: str | None = None) -> list[dict[str, Any]]:
+        """Return all records, or those of the task with this id, as ``each_row`` gives them."""
+        return list(self.each_row() if task is None else self._rows_of(task))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all records as rows of the published table, in an order that is always the same."""
-        query = (
-            f"SELECT {', '.join(f'r.{name}' for name in _COLUMNS)} "  # noqa: S608
-            "FROM records r JOIN tasks t ON t.task = r.task ORDER BY t.number, r.arch, r.recipe, r.seed"
-        )
-        return [dict(zip(_COLUMNS, row, strict=True)) for row in self._db.execute(query)]
+    def each_row(self) -> Iterator[dict[str, Any]]:
+        """Yield all records as rows of the published table, in an order that is always the same.
+
+        Only those of one task are in memory at the same time.
+        """
+        for (task,) in self.query("SELECT task FROM tasks ORDER BY number"):
+            yield from self._rows_of(task)
+
+    def _rows_of(self, task: str) -> Iterator[dict[str, Any]]:
+        query = f"SELECT {_NAMES} FROM records WHERE task = ? ORDER BY arch, recipe, seed"  # noqa: S608
+        for row in self.query(query, (task,)):
+            yield dict(zip(COLUMNS, row, strict=True))
+
+    def rows_by_key(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return those of the records with these ``keys`` that there are."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            query = f"SELECT {_NAMES} FROM records WHERE key IN ({', '.join('?' * len(some))})"  # noqa: S608
+            found |= {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in self.query(query, some)}
+        return found
 
     def tasks(self) -> list[Task]:
         """Return all tasks in the order in which they were announced."""
-        found = self._db.execute("SELECT content FROM tasks ORDER BY number")
-        contents = [json.loads(text) for (text,) in found]
+        contents = [json.loads(text) for (text,) in self.query("SELECT content FROM tasks ORDER BY number")]
         return [Task(**content | {"classes": tuple(content["classes"])}) for content in contents]
 
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Return all recipes by fingerprint."""
-        found = self._db.execute("SELECT fingerprint, content FROM recipes ORDER BY fingerprint")
+        found = self.query("SELECT fingerprint, content FROM recipes ORDER BY fingerprint")
         return {key: json.loads(text) for key, text in found}
+
+    def sources(self) -> dict[str, str]:
+        """Return the licences of the image sources, as far as they are known."""
+        return dict(self.query("SELECT source, licence FROM sources ORDER BY source"))
+
+    def fact(self, name: str) -> str | None:
+        """Return the ``name`` or the ``command`` of the database, None when nobody told."""
+        found = self.query("SELECT content FROM facts WHERE name = ?", (name,))
+        return str(found[0][0]) if found else None
 
     def publish(
         self,
         folder: str | Path,
         *,
-        name: str,
-        sources: Mapping[str, str],
-        command: str,
+        name: str | None = None,
+        sources: Mapping[str, str] | None = None,
+        command: str | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> MetaDatabase:
         """Write what is known so far as a folder of Parquet files; see ``published.publish``.
 
+        What is not given here is what ``describe`` was told.
+
         Raises:
-            DatabaseError: there is no record yet, or a source of images has no licence in ``sources``.
+            DatabaseError: there is no record yet, or a source of images has no licence.
         """
-        space, rows = self.space, self.rows()
+        space = self.space
         if space is None:
             raise DatabaseError(f"{self.path} has no record yet; build some before publishing.")
-        tasks, recipes = ({row[column] for row in rows} for column in ("task", "recipe"))
+        used = {task for (task,) in self.query("SELECT DISTINCT task FROM records")}
+        recipes = {recipe for (recipe,) in self.query("SELECT DISTINCT recipe FROM records")}
+        tasks = [task for task in self.tasks() if task.id in used]
+        licences = {**self.sources(), **(sources or {})}
         return published.publish(
             folder,
-            name=name,
+            name=name or self.fact("name") or self.path.parent.name,
             space=space,
-            tasks=[task for task in self.tasks() if task.id in tasks],
-            rows=rows,
+            tasks=tasks,
+            rows=self.each_row(),
             recipes={key: recipe for key, recipe in self.recipes().items() if key in recipes},
-            sources=sources,
-            command=command,
+            sources={
+                source: licences[source] for source in sorted({task.source for task in tasks} & set(licences))
+            },
+            command=command or self.fact("command") or "",
             notes=notes,
         )
 
 
-def _lock(path: Path) -> sqlite3.Connection:
-    """Take the right to write. The system gives it back when the program ends, however it ends."""
-    lock = sqlite3.connect(path.with_name(path.name + ".lock"), timeout=0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        raise DatabaseError(f"another program is building {path}. Wait until it is done, or stop it.") from error
-    return lock
+def _first_of_each_recipe(jobs: Sequence[Job]) -> list[Job]:
+    return list({id(job.recipe): job for job in jobs}.values())
+
+
+def lock(path: Path) -> sqlite3.Connection:
+    """Take the right to write a store. The system gives it back when the program ends, however it ends.
+
+    Raises:
+        DatabaseError: another program has it.
+        OutputError: the file that stands for it cannot be made.
+    """
+    lock_file = path.with_name(path.name + ".lock")
+    with explained(lock_file):
+        held = sqlite3.connect(lock_file, timeout=0, isolation_level=None)
+        try:
+            held.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            held.close()
+            if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise DatabaseError(
+                    f"another program is building {path}. Wait until it is done, or stop it."
+                ) from error
+            raise
+    return held

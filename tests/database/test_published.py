@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from metad2a.database import published
+from metad2a.database.parquet_files import sha256
 from metad2a.database.published import MetaDatabase
 from metad2a.database.records import GLYPHS, Job, Record
 from metad2a.errors import ConfigError, DatabaseError
@@ -45,7 +46,7 @@ def replace_table(folder: Path, name: str, change: Callable[[Any], Any]) -> None
     """Change a table and its checksum, as a wrong writer would."""
     path = folder / name
     pq.write_table(change(pq.read_table(path)), path)
-    edit_manifest(folder, lambda manifest: manifest["files"].update({name: published._sha256(path)}))
+    edit_manifest(folder, lambda manifest: manifest["files"].update({name: sha256(path)}))
 
 
 def test_views_agree_with_the_tables(folder: Path, jobs: Sequence[Job]) -> None:
@@ -109,7 +110,7 @@ def test_changed_files_are_refused(folder: Path) -> None:
 def test_files_that_are_no_parquet_are_refused(folder: Path) -> None:
     path = folder / "tasks.parquet"
     path.write_bytes(b"garbage")
-    edit_manifest(folder, lambda m: m["files"].update({path.name: published._sha256(path)}))
+    edit_manifest(folder, lambda m: m["files"].update({path.name: sha256(path)}))
     with pytest.raises(DatabaseError, match="no readable Parquet"):
         MetaDatabase.load(folder)
 

@@ -1,14 +1,16 @@
+import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from metad2a.database.published import MetaDatabase
+from metad2a.database.published import RECORD_SCHEMA, MetaDatabase, record_row
 from metad2a.database.records import GLYPHS, Job, Record
 from metad2a.database.store import Store
 from metad2a.errors import DatabaseError, OutputError
@@ -62,7 +64,7 @@ def test_a_second_writer_is_refused_and_a_reader_is_not(jobs: Sequence[Job], tmp
         assert "another program is building" in other.stderr
         with Store(path, read_only=True) as reader:
             assert reader.keys() == {jobs[0].key}
-            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            with pytest.raises(DatabaseError, match="opened to be read only"):
                 reader.put(record(jobs[1]))
     Store(path).close()
 
@@ -130,3 +132,90 @@ def test_publishing(jobs: Sequence[Job], tmp_path: Path) -> None:
     assert (row["arch"], row["seed"], row["accuracy"]) == (jobs[2].arch, 0, 20.0)
     assert json.loads(row["curve"]) == [{"epoch": 1, "val/accuracy": 20.0}]
     assert database.task_classes == [jobs[0].task.classes, jobs[3].task.classes]
+
+
+def older(path: Path, jobs: Sequence[Job]) -> None:
+    """Write a store as the first version of the program did."""
+    types = {"int64": "INTEGER", "double": "REAL", "string": "TEXT"}
+    columns = [f"{c.name} {types[str(c.type)]}{' PRIMARY KEY' * (c.name == 'key')}" for c in RECORD_SCHEMA]
+    row = record_row(record(jobs[0]))
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        numbered = "number INTEGER PRIMARY KEY, task TEXT UNIQUE NOT NULL, content TEXT NOT NULL"
+        db.execute(f"CREATE TABLE tasks ({numbered})")
+        db.execute("CREATE TABLE recipes (fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL)")
+        db.execute(f"CREATE TABLE records ({', '.join(columns)})")
+        db.execute("INSERT INTO tasks VALUES (1, ?, ?)", (jobs[0].task.id, json.dumps(asdict(jobs[0].task))))
+        db.execute(f"INSERT INTO records VALUES ({','.join('?' * len(columns))})", list(row.values()))  # noqa: S608
+        db.execute("PRAGMA user_version = 1")
+
+
+def test_an_older_file_is_read_and_continued(jobs: Sequence[Job], tmp_path: Path) -> None:
+    path = tmp_path / "labels.sqlite"
+    older(path, jobs)
+    before = path.read_bytes()
+    with Store(path, read_only=True) as store:
+        assert store.keys() == {jobs[0].key}
+        assert (store.sources(), store.fact("command"), store.tasks()) == ({}, None, [jobs[0].task])
+    assert path.read_bytes() == before
+    with Store(path) as store:
+        store.announce(jobs)
+        store.put(record(jobs[1]))
+        store.describe(sources=LICENCES, command="make it")
+        assert store.keys() == {jobs[0].key, jobs[1].key}
+        assert [row["accuracy"] for row in store.rows(jobs[0].task.id)] == [50.0, 50.0]
+    with Store(path, read_only=True) as store:
+        assert (store.sources(), store.fact("command")) == (LICENCES, "make it")
+
+
+def test_many_rows_are_written_together_or_not_at_all(jobs: Sequence[Job], tmp_path: Path) -> None:
+    rows = [record_row(record(job)) for job in jobs]
+    with Store(tmp_path / "labels.sqlite") as store:
+        store.announce(jobs)
+        with pytest.raises(KeyError):
+            store.put_rows([*rows[:3], {"key": "half a row"}])
+        assert store.keys() == set()
+        store.put_rows(rows)
+        assert store.rows_by_key([jobs[2].key, "unknown", jobs[1].key]) == {
+            rows[number]["key"]: rows[number] for number in (1, 2)
+        }
+        store.remove([jobs[2].key, "unknown"])
+        assert store.keys() == {job.key for job in jobs} - {jobs[2].key}
+
+
+def test_known_records_follow_the_split_of_the_plan(jobs: Sequence[Job], tmp_path: Path) -> None:
+    with Store(tmp_path / "labels.sqlite") as store:
+        store.announce(jobs)
+        store.put_rows([record_row(record(job)) for job in jobs])
+        store.announce([replace(job, split="valid" if job.task == jobs[0].task else None) for job in jobs])
+        assert {row["task"]: row["split"] for row in store.rows()} == {
+            job.task.id: "valid" if job.task == jobs[0].task else None for job in jobs
+        }
+        store.announce(jobs)  # a plan without a split leaves it
+        assert {row["split"] for row in store.rows(jobs[0].task.id)} == {"valid"}
+
+
+def test_what_was_described_is_published(jobs: Sequence[Job], tmp_path: Path) -> None:
+    with Store(tmp_path / "mine" / "labels.sqlite") as store:
+        store.announce(jobs)
+        store.put(record(jobs[0]))
+        store.describe(sources=LICENCES | {"unused": "x"}, command="make it")
+        assert store.publish(tmp_path / "a").name == "mine"
+        store.describe(name="labels")
+        manifest = store.publish(tmp_path / "b").manifest
+    assert (manifest["name"], manifest["command"], manifest["sources"]) == ("labels", "make it", LICENCES)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write everywhere")
+def test_a_store_in_a_folder_that_cannot_be_written_is_read(jobs: Sequence[Job], tmp_path: Path) -> None:
+    path = tmp_path / "shut" / "labels.sqlite"
+    with Store(path) as store:
+        store.announce(jobs)
+        store.put(record(jobs[0]))
+    code = f"from metad2a.database.store import Store; print(Store({str(path)!r}, read_only=True).keys())"
+    path.parent.chmod(0o555)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        path.parent.chmod(0o755)
+    assert jobs[0].key in done.stdout, done.stderr
+    assert [file.name for file in path.parent.iterdir() if file.suffix not in (".lock",)] == ["labels.sqlite"]

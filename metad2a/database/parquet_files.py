@@ -1,0 +1,74 @@
+"""Tables of a published database as Parquet files: written row by row, read whole or row by row."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metad2a.errors import DatabaseError
+from metad2a.runtime import atomic_path
+
+_IN_MEMORY = 20_000  # rows that are in memory while a table is written, or read row by row
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any) -> str:
+    """Write ``rows`` as they come; return the checksum of the file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    remaining = iter(rows)
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while batch := list(islice(remaining, _IN_MEMORY)):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+    return sha256(path)
+
+
+def each_row(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, a part of which is in memory at a time.
+
+    Raises:
+        DatabaseError: it is no Parquet file.
+    """
+    with _told(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_IN_MEMORY):
+            yield from batch.to_pylist()
+
+
+def read_table(path: Path, schema: Any) -> pd.DataFrame:
+    """Return a whole table.
+
+    Raises:
+        DatabaseError: it is no Parquet file, or its columns are not those of ``schema``.
+    """
+    with _told(path):
+        table = pq.read_table(path)
+    for column in schema:
+        if column.name not in table.column_names:
+            raise DatabaseError(f"{path} lacks the column '{column.name}'. Get the database again.")
+        found = table.schema.field(column.name).type
+        if found != column.type:
+            raise DatabaseError(f"{path}: the column '{column.name}' is {found}, but must be {column.type}.")
+    # A plain int64 column with gaps would come back as floats.
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
+def sha256(path: Path) -> str:
+    """Return the checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DatabaseError(f"{path} is no readable Parquet file: {error}. Get the database again.") from error
