@@ -15,7 +15,6 @@ from metad2a.runtime import atomic_path, check_writable, write_json
 
 SCHEMA_VERSION = 1
 SUFFIXES = (".csv", ".parquet")
-_DIGITS = 6  # after the point: accuracies and milliseconds are never known better
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ def write_table(
     check_table_name(path)
     if not columns:
         raise DatabaseError(f"there is nothing to write to {path}: no column of numbers was found.")
-    rounded = {name: np.round(np.asarray(values, np.float64), _DIGITS) for name, values in columns.items()}
-    table = pd.DataFrame({"arch": list(archs), **rounded})
+    table = pd.DataFrame({"arch": list(archs), **columns})
     with atomic_path(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)

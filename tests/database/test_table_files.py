@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metad2a.database.oracle_table import Origin, read_table, write_table
+from metad2a.database.oracle_table import read_table
 from metad2a.database.table_files import import_table
 from metad2a.errors import DatabaseError, UnknownNameError
 from metad2a.oracles.table import TableOracle
@@ -70,9 +70,3 @@ def test_other_tables_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"cannot read .*bad\.parquet"):
         import_table(tmp_path / "bad.parquet", out)
     assert not out.exists()
-
-
-def test_figures_are_written_to_six_digits(tmp_path: Path) -> None:
-    origin = Origin("ours", None, "MIT", {"x": "percent"}, [], "none")
-    write_table(tmp_path / "table.csv", "nasbench201", TEXTS[:1], {"x": np.array([100 / 3])}, origin)
-    assert (tmp_path / "table.csv").read_text().splitlines()[1].endswith(",33.333333")
