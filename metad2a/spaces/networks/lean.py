@@ -76,7 +76,7 @@ class _Node:
 def _useful(operations: Mapping[Edge, str], last: int) -> set[int]:
     """Return the nodes but the first that ``last`` depends on."""
     useful = {last}
-    for (source, target), name in reversed(operations.items()):
+    for (source, target), name in reversed(list(operations.items())):
         if target in useful and name != "none":
             useful.add(source)
     return useful - {0}
@@ -103,7 +103,7 @@ class _AveragePool3x3(torch.autograd.Function):
         return _sum_3x3(pixels).mul_(ctx.shares).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Images) -> Images:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Images) -> Images:
         return _sum_3x3(gradient.permute(0, 2, 3, 1) * ctx.shares).permute(0, 3, 1, 2)
 
 
