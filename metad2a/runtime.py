@@ -89,6 +89,9 @@ def keep_freed_memory() -> None:
 # --- files ----------------------------------------------------------------------------------------------------
 
 
+_ROOM = 2**14  # bytes that must be left where something is to be written
+
+
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` and move it there when the block ends well.
@@ -125,15 +128,15 @@ def check_writable(target: str | Path) -> None:
     """Make the folder of ``target``; fail now rather than after the work that fills it.
 
     Raises:
-        OutputError: ``target`` is a folder, or its folder cannot be made or written.
+        OutputError: ``target`` is a folder, its folder cannot be made or written, or there is no space left.
     """
     target = Path(target)
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder. Give a file name.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            file.write(bytes(_ROOM))
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}. Choose another place.") from error
 

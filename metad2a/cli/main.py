@@ -127,11 +127,16 @@ def evaluate(overrides: Overrides = None) -> None:
 
 
 @app.command("build-database", context_settings=_HYDRA)
-def build_database(overrides: Overrides = None) -> None:
+def build_database(
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and how long it will take; build nothing.")
+    ] = False,
+) -> None:
     """Really train networks on tasks and record how good they are; run again to continue."""
     from metad2a.cli.commands import hydra_jobs
 
-    hydra_jobs.build_database(overrides or [])
+    hydra_jobs.build_database(overrides or [], dry_run=dry_run)
 
 
 @app.command()

@@ -123,7 +123,8 @@ class LabelSource:
                     classes=[name for i, name in enumerate(classes) if (i in aside) == (split == "valid")],
                     sources=sources,
                 )
-                drawn |= {task: split if self.valid_tasks else None for task in tasks}
+                part: Split = split if self.valid_tasks else None
+                drawn |= dict.fromkeys(tasks, part)
         return drawn
 
     def _listed(self, path: Path, sources: ImageSources, seed: int) -> dict[Task, Split]:

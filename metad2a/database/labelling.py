@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from metad2a.database.records import GLYPHS, Job, Record, Task
 from metad2a.database.sources import ImageSources
@@ -81,12 +82,16 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _train(job: Job, images: TaskImages) -> Record:
-    started = time.thread_time()
+def make_network(job: Job) -> nn.Module:
+    """Return the network of ``job`` with its first weights."""
     space = get_space(job.space)
     with seeded(job.stream):
-        net = space.build(space.parse(job.arch), len(job.task.classes), **job.recipe.scale)
-    fit = fit_network(net, images.train, images.valid, job.recipe, seed=job.stream)
+        return space.build(space.parse(job.arch), len(job.task.classes), **job.recipe.scale)
+
+
+def _train(job: Job, images: TaskImages) -> Record:
+    started = time.thread_time()
+    fit = fit_network(make_network(job), images.train, images.valid, job.recipe, seed=job.stream)
     return Record.of(
         job,
         status="ok",

@@ -126,7 +126,12 @@ class Job:
     @cached_property
     def key(self) -> str:
         """A hash of all that decides the result; equal keys need training only once."""
-        return record_key(self.task.id, self.space, self.arch, _fingerprint(self.recipe), self.seed)
+        return record_key(self.task.id, self.space, self.arch, self.fingerprint, self.seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """The recipe's."""
+        return _fingerprint(self.recipe)
 
     @property
     def stream(self) -> int:
@@ -192,7 +197,7 @@ class Record:
             space=job.space,
             arch=job.arch,
             canonical=job.canonical,
-            recipe=_fingerprint(job.recipe),
+            recipe=job.fingerprint,
             seed=job.seed,
             status=status,
             **{"versions": versions(), "split": job.split} | result,

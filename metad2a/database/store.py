@@ -94,9 +94,9 @@ class Store:
             DatabaseError: they are of several search spaces, or of another one than what is stored.
         """
         self.check_space(*{job.space for job in jobs})
-        self.add_tasks(dict.fromkeys(job.task for job in jobs))
-        self.add_recipes({job.recipe.fingerprint: job.recipe.to_dict() for job in _first_of_each_recipe(jobs)})
-        wanted = Counter((job.task.id, job.recipe.fingerprint) for job in jobs)
+        wanted = Counter((job.task.id, job.fingerprint) for job in jobs)
+        self.add_tasks({job.task.id: job.task for job in jobs}.values())
+        self.add_recipes({job.fingerprint: job.recipe.to_dict() for job in {j.recipe: j for j in jobs}.values()})
         splits = {job.task.id: job.split for job in jobs if job.split is not None}
         with explained(self.path), self._db:
             self._db.execute("DELETE FROM wanted")
@@ -133,7 +133,12 @@ class Store:
             self._db.executemany("INSERT OR IGNORE INTO recipes VALUES (?, ?)", rows)
 
     def describe(
-        self, *, sources: Mapping[str, str] | None = None, name: str | None = None, command: str | None = None
+        self,
+        *,
+        sources: Mapping[str, str] | None = None,
+        name: str | None = None,
+        command: str | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Write down what whoever gets the database must know; what is not given stays as it was.
 
@@ -141,8 +146,9 @@ class Store:
             sources: the licence of each image source, in words.
             name: of the database.
             command: that builds it.
+            notes: anything else, as plain data.
         """
-        facts = {"name": name, "command": command}
+        facts = {"name": name, "command": command, "notes": None if notes is None else json.dumps(dict(notes))}
         with explained(self.path), self._db:
             self._db.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", list((sources or {}).items()))
             self._db.executemany(
@@ -216,8 +222,7 @@ class Store:
 
     def tasks(self) -> list[Task]:
         """Return all tasks in the order in which they were announced."""
-        contents = [json.loads(text) for (text,) in self.query("SELECT content FROM tasks ORDER BY number")]
-        return [Task(**content | {"classes": tuple(content["classes"])}) for content in contents]
+        return [task_of_json(text) for (text,) in self.query("SELECT content FROM tasks ORDER BY number")]
 
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Return all recipes by fingerprint."""
@@ -232,6 +237,10 @@ class Store:
         """Return the ``name`` or the ``command`` of the database, None when nobody told."""
         found = self.query("SELECT content FROM facts WHERE name = ?", (name,))
         return str(found[0][0]) if found else None
+
+    def notes(self) -> dict[str, Any]:
+        """Return what else was told about the database."""
+        return dict(json.loads(self.fact("notes") or "{}"))
 
     def publish(
         self,
@@ -267,12 +276,19 @@ class Store:
                 source: licences[source] for source in sorted({task.source for task in tasks} & set(licences))
             },
             command=command or self.fact("command") or "",
-            notes=notes,
+            notes={**self.notes(), **(notes or {})},
         )
 
 
-def _first_of_each_recipe(jobs: Sequence[Job]) -> list[Job]:
-    return list({id(job.recipe): job for job in jobs}.values())
+def task_of_json(text: str) -> Task:
+    """Return the task that a store wrote as ``text``."""
+    content = json.loads(text)
+    return Task(**content | {"classes": tuple(content["classes"])})
+
+
+def lock_file(path: Path) -> Path:
+    """Return the file that stands for the right to write the store at ``path``."""
+    return path.with_name(path.name + ".lock")
 
 
 def lock(path: Path) -> sqlite3.Connection:
@@ -282,9 +298,8 @@ def lock(path: Path) -> sqlite3.Connection:
         DatabaseError: another program has it.
         OutputError: the file that stands for it cannot be made.
     """
-    lock_file = path.with_name(path.name + ".lock")
-    with explained(lock_file):
-        held = sqlite3.connect(lock_file, timeout=0, isolation_level=None)
+    with explained(lock_file(path)):
+        held = sqlite3.connect(lock_file(path), timeout=0, isolation_level=None)
         try:
             held.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS tasks (number INTEGER PRIMARY KEY, task TEXT UNIQUE N
 CREATE TABLE IF NOT EXISTS recipes (fingerprint TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS records ({_RECORD_COLUMNS}, stored REAL);
 {_NEWER.format(temporary="")}
-CREATE INDEX IF NOT EXISTS records_by_task ON records (task, recipe, split, status);
+CREATE INDEX IF NOT EXISTS records_by_task ON records (task, recipe, split, status, seconds);
 CREATE INDEX IF NOT EXISTS records_failed ON records (key) WHERE status = 'failed';
 CREATE INDEX IF NOT EXISTS records_by_time ON records (stored);
 PRAGMA user_version = {SCHEMA_VERSION};

@@ -1,11 +1,12 @@
 """The frame around a job that says how it ended, whatever happened."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from metad2a.tracking.base import Status, Tracker
+from metad2a.errors import OutputError
+from metad2a.tracking.base import Tracker
 
 
 @contextmanager
@@ -35,13 +36,11 @@ def track(
     Raises:
         OutputError: the local files cannot be written.
     """
-    status: Status = "failed"
     try:
         trackers.start(Path(run_dir), config, run_id=run_id, job=job, seed=seed, resumed=resumed)
         yield trackers
-        status = "done"
-    except KeyboardInterrupt:
-        status = "interrupted"
+    except BaseException as error:
+        with suppress(OutputError):  # on a full disk, say, what went wrong first is what must be told
+            trackers.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
-    finally:
-        trackers.finish(status)
+    trackers.finish("done")

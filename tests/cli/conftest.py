@@ -96,6 +96,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def tiny_database() -> tuple[str, ...]:
+    """Return overrides of ``build-database`` for four glyph tasks with three cells each, trained in no time."""
+    return TINY_DATABASE
+
+
+@pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database of four glyph tasks with three really trained cells each."""
     folder = tmp_path_factory.mktemp("database")

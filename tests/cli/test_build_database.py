@@ -1,12 +1,13 @@
 """metad2a build-database."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +54,66 @@ def test_built_in_parts_equals_built_at_once(database: Path, run: Run, tmp_path:
     assert parts[["key", "accuracy"]].equals(whole[["key", "accuracy"]])
 
 
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Path) -> None:
-    slow = [
-        "recipe.epochs=3",
-        "label_source.glyphs.tasks=30",
-        "label_source.glyphs.classes_per_task=2",
-        "label_source.glyphs.images_per_class=20",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "metad2a.cli.main", "build-database", "out=db", "executor=inline", *slow],
-        cwd=tmp_path,
+SLOW = (
+    "recipe.epochs=3",
+    "label_source.glyphs.tasks=30",
+    "label_source.glyphs.classes_per_task=2",
+    "label_source.glyphs.images_per_class=20",
+)
+
+
+def begin(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a build in a program of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "metad2a.cli.main", "build-database", "out=db", "executor=inline", *arguments],
+        cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_dry_run_shows_the_plan_and_what_it_costs(
+    run: Run, tmp_path: Path, tiny_database: tuple[str, ...]
+) -> None:
+    more = [
+        "n=10",
+        "repeat_fraction=0.5",
+        "label_source.glyphs.valid_tasks=1",
+        "label_source.glyphs.valid_classes=.5",
+    ]
+    command = ["build-database", "out=db", *tiny_database, *more]
+    text = run(*command, "--dry-run").done().out
+    assert list(tmp_path.iterdir()) == []
+    parts = re.findall(r"embedded:glyphs\W+(\w+)", text)
+    assert parts == ["train", "valid"]
+    everything = next(line for line in text.splitlines() if re.match(r"\W+all\W", line))
+    _, pairs, more_seeds, planned, known, missing = map(int, re.findall(r"\d+", everything))
+    assert (pairs, known, missing) == (10, 0, planned)
+    assert planned == pairs + more_seeds
+    cost = re.search(r"(\d+) labels to compute now: ([\d.e-]+) s each on one core .*; with 1 workers about", text)
+    assert cost is not None
+    assert int(cost[1]) == planned
+    done = run(*command, "limit=4").done()
+    assert f"4 computed, 0 failed, 0 known before, {planned - 4} left" in done.err
+    again = run("build-database", "--dry-run", *command[1:]).done().out
+    assert f"{planned - 4} labels to compute now" in again
+    seconds = MetaDatabase.load(tmp_path / "db").records["seconds"].mean()
+    assert seconds / 4 < float(cost[2]) < seconds * 4
+    run(*command, "--dry-run", "-m", "seed=0,1").refused("--dry-run shows one plan", "'-m'")
+
+
+def labels(folder: Path) -> int:
+    try:
+        with Store(folder / "store.sqlite", read_only=True) as store:
+            return len(store.keys())
+    except DatabaseError:  # not begun yet
+        return 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Path) -> None:
+    process = begin(tmp_path, *SLOW)
     while process.poll() is None and not labels(tmp_path / "db"):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -80,12 +126,49 @@ def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Pat
     assert 0 < labels(tmp_path / "db") < 240
 
 
-def labels(folder: Path) -> int:
+def test_two_programs_cannot_build_one_database(run: Run, tmp_path: Path) -> None:
+    process = begin(tmp_path, *SLOW)
     try:
-        with Store(folder / "store.sqlite", read_only=True) as store:
-            return len(store.keys())
-    except DatabaseError:  # not begun yet
-        return 0
+        while process.poll() is None and not labels(tmp_path / "db"):
+            time.sleep(0.05)
+        run("build-database", "out=db", "executor=inline", *SLOW).refused("another program is building", "db")
+        assert "a program is building it now" in run("database", "status", "db").done().out
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    kept = labels(tmp_path / "db")
+    assert kept > 0
+    run("database", "verify", "db").done()
+    assert f"{kept} known before" in run("build-database", "out=db", "executor=inline", *SLOW, "limit=1").done().err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Make the test's folder a disk of 700 kB; return a function that changes its size."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("small disks cannot be made here (only root can, on Linux)")
+    try:
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(tmp_path)], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_loses_nothing(
+    run: Run, tmp_path: Path, small_disk: Callable[[str], None], tiny_database: tuple[str, ...]
+) -> None:
+    many = [*tiny_database, "archs_per_task=20"]
+    run("build-database", "out=db", *many).refused("cannot write db/store.sqlite", "space left", "is safe")
+    kept = labels(tmp_path / "db")
+    assert 0 < kept < 80
+    run("build-database", "out=db", *many).refused("No space left on device")
+    run("database", "verify", "db").done()
+    assert labels(tmp_path / "db") == kept
+    small_disk("100m")
+    said = run("build-database", "out=db", *many).done().err
+    assert f"{80 - kept} computed, 0 failed, {kept} known before, 0 left" in said
+    assert len(MetaDatabase.load(tmp_path / "db").records) == 80
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,70 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Look at databases of labels: unfinished ones and published ones.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at, check, join and write databases of labels: those being built and published ones.",
+)
 
 Where = Annotated[
-    Path, typer.Argument(help="A store (store.sqlite), the folder it lies in, or a published database's folder.")
+    str,
+    typer.Argument(
+        help="A store (store.sqlite), the folder it lies in, a published folder, or a shipped one's name."
+    ),
 ]
 
 
 @app.command()
-def status(where: Where) -> None:
-    """Show how many labels there are, by source of the images and part of the split."""
-    from metad2a.cli.commands import database_status
+def status(
+    where: Where,
+    json: Annotated[Path | None, typer.Option(help="Write all numbers here.")] = None,
+) -> None:
+    """Show how many labels there are, of what, how fast they come, and what is left."""
+    from metad2a.cli.commands import database_upkeep
 
-    database_status.run(where)
+    database_upkeep.status(where, json_file=json)
+
+
+@app.command()
+def verify(
+    where: Where,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Drop wrong rows from a store, so that the next build computes them anew."),
+    ] = False,
+) -> None:
+    """Check files and every row of a database; exit with 1 if something is wrong."""
+    from metad2a.cli.commands import database_upkeep
+
+    database_upkeep.verify(where, repair=repair)
+
+
+@app.command()
+def export(
+    where: Where,
+    out: Annotated[Path, typer.Argument(help="A folder (Parquet files and a manifest), or FILE.csv for people.")],
+    name: Annotated[str | None, typer.Option(help="Of the published database.")] = None,
+    licence: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TEXT: of the images, where it is not known; can be repeated.")
+    ] = None,
+) -> None:
+    """Write a database for others."""
+    from metad2a.cli.commands import database_upkeep
+
+    database_upkeep.export(where, out, name=name, licences=licence or [])
+
+
+@app.command()
+def merge(
+    databases: Annotated[list[str], typer.Argument(help="Stores, folders, names of shipped databases.")],
+    out: Annotated[
+        Path, typer.Option(help="Store to write, or the folder it lies in; it may have labels already.")
+    ],
+) -> None:
+    """Make one store of several databases; tell where they disagree."""
+    from metad2a.cli.commands import database_upkeep
+
+    database_upkeep.merge(databases, out)
 
 
 @app.command()

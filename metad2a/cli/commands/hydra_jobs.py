@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli import output
-from metad2a.cli.configuration import launch, prepare, run_dir
+from metad2a.cli.commands import build_plan
+from metad2a.cli.configuration import launch, prepare, quote, run_dir
 from metad2a.cli.jobs import build_database as build_database_job
 from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import train as train_job
@@ -43,8 +44,11 @@ def evaluate(overrides: Sequence[str]) -> None:
     launch("evaluate", overrides, _job("evaluate", []))
 
 
-def build_database(overrides: Sequence[str]) -> None:
-    """Build or continue a database."""
+def build_database(overrides: Sequence[str], *, dry_run: bool = False) -> None:
+    """Build or continue a database; a dry run only says what there is to do and how long it takes."""
+    if dry_run:
+        build_plan.run([quote(text) for text in overrides])
+        return
     launch("build_database", overrides, _job("build-database", []))
 
 
