@@ -160,9 +160,7 @@ def test_whose_images_they_are_must_be_clear(digits: MetaDatabase, write_images:
         counts(digits, [mnist, birds])
     with pytest.raises(DatabaseError, match=r"use images of source 'signs', .* images=\[signs=FOLDER"):
         counts(digits, [f"mnist={mnist}", f"birds={birds}"])
-    with pytest.raises(
-        UnknownNameError, match=r"image source of the database 'mnits'\. Did you mean 'mnist'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"image source of the database 'mnits'\. Did you mean 'mnist'"):
         counts(digits, [f"mnits={mnist}", birds])
     with pytest.raises(DatabaseError, match=r"lack 1 of 2 classes, e\.g\. '1'"):
         counts(digits, [f"mnist={mnist}", f"signs={write_images('half', ('0', 'x'), 2)}", birds])
