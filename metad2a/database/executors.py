@@ -11,6 +11,7 @@ from metad2a.database.job_queue import JobQueue
 from metad2a.database.labelling import Labeller
 from metad2a.database.records import Job, Record
 from metad2a.errors import ConfigError, DatabaseError
+from metad2a.runtime import keep_freed_memory
 
 _GRACE_S = 5.0  # between the end of a worker's pipe and the end of its process
 
@@ -142,6 +143,7 @@ class _Worker:
 def _work(connection: Connection, images: Mapping[str, str]) -> None:
     # Ctrl-C goes to all processes; the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     labeller = Labeller(images)
     try:
         connection.send(None)

@@ -22,6 +22,7 @@ from metad2a.database.records import Job, Record
 from metad2a.database.sources import ImageSources
 from metad2a.errors import ConfigError, DatabaseError
 from metad2a.fitting.network import LabelledImages
+from metad2a.runtime import keep_freed_memory
 
 _ANSWER_S = 5.0  # Ray itself asks a dead address for many minutes
 _INSTALL = "Install it with  pip install 'metad2a[ray]'  or use executor=process_pool."
@@ -158,6 +159,7 @@ class _Worker:
 
     def ready(self) -> None:
         """Say that the process is there."""
+        keep_freed_memory()
 
     def label(self, job: Job, pixels: Arrays) -> Record:
         """Return the record of ``job``."""
