@@ -1,9 +1,9 @@
 """How a database grows: size, write rate and query times of a store and of its published form.
 
-    python scripts/grow_database.py ROWS FOLDER [--epochs 10] [--tasks 172]
+    python scripts/grow_database.py ROWS FOLDER [--epochs 10] [--tasks 172] [--one-by-one 2000]
 
 Writes ROWS records that look like real ones (keys, cells, learning curves of so many epochs; the numbers are
-drawn): the first 2,000 one by one as a build does, the rest in transactions as a merge does. Measures what is then
+drawn): the first of them one by one as a build does, the rest in transactions as a merge does. Measures what is then
 done with them. FOLDER must not exist; it is left for a look.
 """
 
@@ -28,7 +28,6 @@ from metad2a.errors import OutputError
 from metad2a.fitting.recipe import Recipe
 from metad2a.spaces.nasbench201 import NASBench201
 
-ONE_BY_ONE = 2000
 AT_ONCE = 1000
 
 
@@ -38,13 +37,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=10, help="of the learning curves")
     parser.add_argument("--tasks", type=int, default=172)
+    parser.add_argument("--one-by-one", type=int, default=2000, help="rows that are written as a build does")
     options = parser.parse_args()
     if options.folder.exists():
         raise OutputError(f"{options.folder} exists. Name a folder that does not.")
-    grow(options.rows, options.folder, epochs=options.epochs, tasks=options.tasks)
+    grow(options.rows, options.folder, epochs=options.epochs, tasks=options.tasks, one_by_one=options.one_by_one)
 
 
-def grow(rows: int, folder: Path, *, epochs: int, tasks: int) -> None:
+def grow(rows: int, folder: Path, *, epochs: int, tasks: int, one_by_one: int) -> None:
     """Write the rows, measure, print a line a figure."""
     jobs = timed(f"plan {rows:,} jobs", lambda: planned(rows, epochs, tasks))
     path = folder / "store.sqlite"
@@ -52,7 +52,7 @@ def grow(rows: int, folder: Path, *, epochs: int, tasks: int) -> None:
         timed("announce them", lambda: store.announce(jobs))
         store.describe(name="grown", sources={GLYPHS: "drawn"}, command="none")
         records = (record(job, number) for number, job in enumerate(jobs))
-        first = list(islice(records, min(ONE_BY_ONE, rows)))
+        first = list(islice(records, min(one_by_one, rows)))
         timed(f"put {len(first):,} records one by one", lambda: [store.put(some) for some in first], per=len(first))
         left = rows - len(first)
         timed(f"put {left:,} rows in transactions of {AT_ONCE:,}", lambda: put(store, records), per=left)

@@ -1,7 +1,7 @@
 """Tables of a published database as Parquet files: written row by row, read whole or row by row."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -30,29 +30,30 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any) -> st
     return sha256(path)
 
 
-def each_row(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file, a part of which is in memory at a time.
+def each_row(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, or some columns of them; a part of the file is in memory at a time.
 
     Raises:
         DatabaseError: it is no Parquet file.
     """
     with _told(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_IN_MEMORY):
+        for batch in file.iter_batches(_IN_MEMORY, columns=columns):
             yield from batch.to_pylist()
 
 
-def read_table(path: Path, schema: Any) -> pd.DataFrame:
-    """Return a whole table.
+def read_table(path: Path, schema: Any, *, without: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a whole table, or all of it but some columns.
 
     Raises:
         DatabaseError: it is no Parquet file, or its columns are not those of ``schema``.
     """
     with _told(path):
-        table = pq.read_table(path)
+        there = pq.read_schema(path)
+        table = pq.read_table(path, columns=[name for name in there.names if name not in without])
     for column in schema:
-        if column.name not in table.column_names:
+        if column.name not in there.names:
             raise DatabaseError(f"{path} lacks the column '{column.name}'. Get the database again.")
-        found = table.schema.field(column.name).type
+        found = there.field(column.name).type
         if found != column.type:
             raise DatabaseError(f"{path}: the column '{column.name}' is {found}, but must be {column.type}.")
     # A plain int64 column with gaps would come back as floats.

@@ -169,8 +169,9 @@ def _counts(tasks: int, archs_per_task: int | None, n: int | None) -> list[int]:
 
 def _repeat(seeds: Sequence[int], fraction: float, seed: int, task: str, arch: str) -> tuple[int, ...]:
     """Return the further seed of a pair, or none; it does not depend on which other pairs there are."""
-    drawn = stream_seed("repeat", seed, task, arch) / 2**63
-    return (max(seeds) + 1,) if drawn < fraction else ()
+    if fraction and stream_seed("repeat", seed, task, arch) < fraction * 2**63:
+        return (max(seeds) + 1,)
+    return ()
 
 
 def _text(classes_per_task: int | tuple[int, int]) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from metad2a.database.parquet_files import read_table, sha256, write_rows
+from metad2a.database.parquet_files import each_row, read_table, sha256, write_rows
 from metad2a.database.records import Record, Task, versions
 from metad2a.errors import ConfigError, DatabaseError
 from metad2a.runtime import numpy_rng, shipped, write_json
@@ -38,7 +38,8 @@ TASK_SCHEMA = pa.schema(
 )
 _NOT_TEXT = {"seed": _WHOLE, "accuracy": _REAL, "best_accuracy": _REAL, "seconds": _REAL}
 RECORD_SCHEMA = pa.schema({entry.name: _NOT_TEXT.get(entry.name, _TEXT) for entry in fields(Record)})
-_AS_JSON = ("curve", "versions")
+_CURVE = "curve"
+_AS_JSON = (_CURVE, "versions")
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -60,12 +61,16 @@ class MetaDatabase:
         manifest: name, space, recipes, sources with their licences, command, versions, counts.
         tasks: a row per task: ``task`` (its id), ``source``, ``classes``, ``images_per_class``, ``seed``,
             ``valid_fraction``.
-        records: a row per label, with the fields of ``Record``; ``curve`` and ``versions`` are JSON texts.
+        records: a row per label, with the fields of ``Record`` but the curve; ``versions`` are JSON texts.
         failures: the rows of the trainings that gave none.
         held_out: the labels that the database's authors kept for testing; nothing learns from them.
+        folder: it was read from; None for one that is only in memory.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], tasks: pd.DataFrame, rows: pd.DataFrame) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], tasks: pd.DataFrame, rows: pd.DataFrame, folder: Path | None = None
+    ) -> None:
+        self.folder = folder
         labelled = rows["status"] == "ok"
         self.manifest = dict(manifest)
         self.tasks = tasks
@@ -86,9 +91,21 @@ class MetaDatabase:
         """
         folder, manifest = open_folder(where)
         tasks = read_table(folder / TASKS_FILE, TASK_SCHEMA)
-        rows = read_table(folder / RECORDS_FILE, RECORD_SCHEMA)
+        # Learning curves are most of the file, and nothing learns from them.
+        rows = read_table(folder / RECORDS_FILE, RECORD_SCHEMA, without=(_CURVE,))
         _check_rows(folder, tasks, rows)
-        return cls(manifest, tasks, rows)
+        return cls(manifest, tasks, rows, folder)
+
+    def curves(self) -> dict[str, list[dict[str, float | int]]]:
+        """Read the learning curves of all records: by key a row an epoch, see ``NetworkFit``.
+
+        Raises:
+            DatabaseError: the database is only in memory, or its file is gone.
+        """
+        if self.folder is None:
+            raise DatabaseError(f"the database '{self.name}' is only in memory, without learning curves.")
+        rows = each_row(self.folder / RECORDS_FILE, columns=("key", _CURVE))
+        return {row["key"]: json.loads(row[_CURVE]) for row in rows}
 
     def __repr__(self) -> str:
         return f"MetaDatabase('{self.name}', {self.space}, {len(self.tasks)} tasks, {len(self.records)} records)"

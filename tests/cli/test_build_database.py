@@ -63,13 +63,14 @@ SLOW = (
 
 
 def begin(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a build in a program of its own."""
+    """Start a build in a program of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", "metad2a.cli.main", "build-database", "out=db", "executor=inline", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -124,6 +125,49 @@ def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Pat
     assert "Traceback" not in err
     assert read_run(folder)["status"] == "interrupted"
     assert 0 < labels(tmp_path / "db") < 240
+
+
+def descendants(process: int) -> list[int]:
+    """Return the processes below one, those of other sessions included."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listing.splitlines()[1:]]
+    found = [process]
+    for parent in found:
+        found += [pid for pid, above in pairs if above == parent]
+    return found[1:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_a_build_with_ray_that_is_stopped_leaves_labels_and_nothing_else(
+    run: Run, tmp_path: Path, signal_number: signal.Signals
+) -> None:
+    pytest.importorskip("ray")
+    process = begin(tmp_path, *SLOW, "executor=ray", "executor.workers=2")
+    try:
+        while process.poll() is None and labels(tmp_path / "db") < 3:
+            time.sleep(0.05)
+        below = descendants(process.pid)
+        assert len(below) > 4
+        if signal_number == signal.SIGINT:
+            os.killpg(process.pid, signal_number)  # what a terminal does
+        else:
+            process.kill()
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == (130 if signal_number == signal.SIGINT else -9), err
+    assert "Traceback" not in err
+    for _ in range(1800):  # two helpers of Ray's notice it after a minute
+        if not any(Path(f"/proc/{pid}").exists() for pid in below):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("a process is left over")
+    kept = labels(tmp_path / "db")
+    assert kept >= 3
+    run("database", "verify", "db").done()
+    assert f"{kept} known before" in run("build-database", "out=db", "executor=inline", *SLOW, "limit=1").done().err
 
 
 def test_two_programs_cannot_build_one_database(run: Run, tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def test_split_errors(folder: Path) -> None:
     database = MetaDatabase.load(folder)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         database.split_by_task(1.0, 0)
+    with pytest.raises(DatabaseError, match="only in memory"):
+        MetaDatabase(database.manifest, database.tasks, database.records).curves()
     one_task = MetaDatabase(database.manifest, database.tasks, database.records[:3])
     with pytest.raises(DatabaseError, match="1 task"):
         one_task.split_by_task(0.5, 0)

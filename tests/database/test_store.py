@@ -130,7 +130,8 @@ def test_publishing(jobs: Sequence[Job], tmp_path: Path) -> None:
     assert database.failures["error"].tolist() == ["DivergedError: too fast"]
     row = database.records.set_index("key").loc[jobs[2].key]
     assert (row["arch"], row["seed"], row["accuracy"]) == (jobs[2].arch, 0, 20.0)
-    assert json.loads(row["curve"]) == [{"epoch": 1, "val/accuracy": 20.0}]
+    assert database.curves()[jobs[2].key] == [{"epoch": 1, "val/accuracy": 20.0}]
+    assert set(database.curves()) == {job.key for job in jobs[:5]}
     assert database.task_classes == [jobs[0].task.classes, jobs[3].task.classes]
 
 

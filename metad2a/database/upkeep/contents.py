@@ -23,8 +23,8 @@ class Contents:
         where: file or folder.
         name: of the database.
         space: of its architectures; None when it has no records.
-        tasks: in their order.
-        recipes: by fingerprint, in full.
+        tasks: that have records, in their order.
+        recipes: of the records, by fingerprint, in full.
         sources: licences of the image sources, as far as they are known.
         command: that builds it; empty when nobody told.
         notes: anything else its makers said.
@@ -63,12 +63,14 @@ def contents(where: str | Path) -> Iterator[Contents]:
         yield published_contents(where)
         return
     with Store(path, read_only=True) as store:
+        tasks = {task for (task,) in store.query("SELECT DISTINCT task FROM records")}
+        recipes = {recipe for (recipe,) in store.query("SELECT DISTINCT recipe FROM records")}
         yield Contents(
             where=path,
             name=store.fact("name") or path.absolute().parent.name,
             space=store.space,
-            tasks=store.tasks(),
-            recipes=store.recipes(),
+            tasks=[task for task in store.tasks() if task.id in tasks],
+            recipes={key: recipe for key, recipe in store.recipes().items() if key in recipes},
             sources=store.sources(),
             command=store.fact("command") or "",
             notes=store.notes(),

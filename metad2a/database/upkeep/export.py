@@ -43,17 +43,16 @@ def export(
             return
         if found.where.absolute() == out.absolute() and (out / MANIFEST).is_file():
             raise OutputError(f"{out} is what is exported: give another folder.")
-        used = {row["task"] for row in found.rows()}
-        tasks = [task for task in found.tasks if task.id in used]
         texts = {**found.sources, **(licences or {})}
+        used = sorted({task.source for task in found.tasks} & set(texts))
         published.publish(
             out,
             name=name or found.name,
             space=found.space,
-            tasks=tasks,
+            tasks=found.tasks,
             rows=found.rows(),
             recipes=found.recipes,
-            sources={source: texts[source] for source in sorted({task.source for task in tasks} & set(texts))},
+            sources={source: texts[source] for source in used},
             command=found.command,
             notes=found.notes,
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from metad2a.database.parquet_files import each_row
+from metad2a.database.published import RECORDS_FILE
 from metad2a.database.store import Store, lock, lock_file
 from metad2a.database.upkeep.contents import Contents, contents, store_file
 from metad2a.errors import DatabaseError, OutputError
@@ -117,7 +119,7 @@ def _count(found: Contents) -> tuple[Count, ...]:
     tasks: dict[_Kind, set[str]] = defaultdict(set)
     labels = Counter[_Kind]()
     seconds: dict[_Kind, float] = defaultdict(float)
-    for row in found.rows():
+    for row in each_row(found.where / RECORDS_FILE, columns=("task", "split", "status", "recipe", "seconds")):
         kind = (sources[row["task"]], row["split"], row["status"], row["recipe"])
         tasks[kind].add(row["task"])
         labels[kind] += 1
