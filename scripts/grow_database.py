@@ -3,8 +3,8 @@
     python scripts/grow_database.py ROWS FOLDER [--epochs 10] [--tasks 172] [--one-by-one 2000]
 
 Writes ROWS records that look like real ones (keys, cells, learning curves of so many epochs; the numbers are
-drawn): the first of them one by one as a build does, the rest in transactions as a merge does. Measures what is then
-done with them. FOLDER must not exist; it is left for a look.
+drawn): some one by one as a build does, the rest in transactions as a merge does. Measures what is then done with
+them. FOLDER must not exist; it is left for a look.
 """
 
 import argparse

@@ -15,9 +15,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "grow_database.py"
 def test_what_is_measured_is_really_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        sys, "argv", [SCRIPT.name, "2400", str(tmp_path / "grown"), "--epochs", "2", "--tasks", "8"]
-    )
+    options = ["--epochs", "2", "--tasks", "8", "--one-by-one", "100"]
+    monkeypatch.setattr(sys, "argv", [SCRIPT.name, "2400", str(tmp_path / "grown"), *options])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     said = capsys.readouterr().out
     assert "problems found: 0" in said
