@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.benchmark_pickles import read_ends_of_curves
-from metad2a.database.nats_bench import import_nats_bench
-from metad2a.database.safe_pickle import read_restricted
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_pickles import read_ends_of_curves
+from metad2a.database.importers.nats_bench import import_nats_bench
+from metad2a.database.importers.safe_pickle import read_restricted
 
 SUBSETS = {
     "cifar10-valid": ["x-valid", "ori-test"],

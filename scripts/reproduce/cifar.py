@@ -14,7 +14,7 @@ from typing import Any
 
 from _script import add_models, at_least, cell, find_models, markdown, parser, run, write
 
-from metad2a.database.official_table import import_nasbench201_table
+from metad2a.database.importers.official_table import import_nasbench201_table
 from metad2a.evaluation.paper.files import (
     GENERATOR,
     TABLE,

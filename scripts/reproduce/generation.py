@@ -8,7 +8,7 @@ generator was not trained on. (Of 1,000 uniform draws of the space 96.9 % would 
 
 from _script import add_models, at_least, cell, find_models, markdown, parser, run, write
 
-from metad2a.database.official import import_official
+from metad2a.database.importers.official import import_official
 from metad2a.evaluation.paper.files import (
     GENERATOR,
     OfficialFolder,

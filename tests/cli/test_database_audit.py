@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metad2a.database.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_order import benchmark_order
 
 Run = Callable[..., Any]
 

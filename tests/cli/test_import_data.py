@@ -1,4 +1,4 @@
-"""metad2a import of official data files, and what comes out in use. Their forms: tests/database/test_official*."""
+"""metad2a import of official data files, and what comes out in use. Forms: tests/database/importers/test_official*."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metad2a.data.embedders import resnet18
-from metad2a.database import official_features
+from metad2a.database.importers import official_features
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.runtime import torch_rng
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY, NASBench201

@@ -1,4 +1,4 @@
-"""metad2a import of benchmarks' tables and one's own, to their use. Their forms: tests/database/test_*."""
+"""metad2a import of benchmarks' tables and one's own, to their use. Their forms: tests/database/importers/."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metad2a.database.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_order import benchmark_order
 from metad2a.database.published import MetaDatabase
 
 Run = Callable[..., Any]

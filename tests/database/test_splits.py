@@ -8,7 +8,7 @@ import pytest
 
 from metad2a.database import published
 from metad2a.database.choose_recipe import of_recipe, recipes
-from metad2a.database.official import import_official
+from metad2a.database.importers.official import import_official
 from metad2a.database.planning import plan
 from metad2a.database.published import MetaDatabase
 from metad2a.database.records import Record, Task

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from metad2a.data.embedders import resnet18
 from metad2a.data.features import FeatureSet
-from metad2a.database import official_features
+from metad2a.database.importers import official_features
 from metad2a.evaluation.paper import final_training
 from metad2a.fitting.recipe import Recipe
 from metad2a.models.checkpoint import Checkpoint

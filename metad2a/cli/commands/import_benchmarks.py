@@ -6,33 +6,33 @@ from pathlib import Path
 from rich.markup import escape
 
 from metad2a.cli import output
-from metad2a.database.provenance import sidecar
+from metad2a.database.importers.provenance import sidecar
 
 
 def nasbench201(sources: Sequence[Path], out: Path, **options: int) -> None:
     """Read NAS-Bench-201's ``.pth`` file."""
-    from metad2a.database.nats_bench import import_nasbench201
+    from metad2a.database.importers.nats_bench import import_nasbench201
 
     say_table(import_nasbench201(sources[0], out, **options), out)
 
 
 def nats_bench(sources: Sequence[Path], out: Path, **options: int) -> None:
     """Read NATS-Bench's folder of the topology space."""
-    from metad2a.database.nats_bench import import_nats_bench
+    from metad2a.database.importers.nats_bench import import_nats_bench
 
     say_table(import_nats_bench(sources[0], out, **options), out)
 
 
 def analog_nasbench(sources: Sequence[Path], out: Path) -> None:
     """Read the data of the package analog-nasbench."""
-    from metad2a.database.analog_nasbench import import_analog_nasbench
+    from metad2a.database.importers.analog_nasbench import import_analog_nasbench
 
     say_table(import_analog_nasbench(sources[0], out), out)
 
 
 def latency(sources: Sequence[Path], out: Path, **options: str) -> None:
     """Read published latencies."""
-    from metad2a.database.latency_tables import import_latencies
+    from metad2a.database.importers.latency_tables import import_latencies
 
     devices = import_latencies(sources[0], out, **options)
     output.console.print(f"latency on {len(devices)} devices: {escape(', '.join(devices))}")
@@ -41,7 +41,7 @@ def latency(sources: Sequence[Path], out: Path, **options: str) -> None:
 
 def table(sources: Sequence[Path], out: Path, **options: str) -> None:
     """Read a table of architectures."""
-    from metad2a.database.table_files import import_table
+    from metad2a.database.importers.table_files import import_table
 
     columns, left_out = import_table(sources[0], out, **options)
     output.console.print(f"columns: {escape(', '.join(columns))}")
@@ -52,7 +52,7 @@ def table(sources: Sequence[Path], out: Path, **options: str) -> None:
 
 def records(sources: Sequence[Path], out: Path, **options: str) -> None:
     """Read records of trainings."""
-    from metad2a.database.record_files import import_records
+    from metad2a.database.importers.record_files import import_records
 
     database = import_records(sources, out, **options)
     output.console.print(f"{len(database.records)} records of {len(database.tasks)} tasks")

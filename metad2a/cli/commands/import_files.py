@@ -49,13 +49,13 @@ def run(what: str, sources: Sequence[Path], out: Path, options: Mapping[str, Any
 
 
 def _database(sources: Sequence[Path], out: Path, **options: str) -> None:
-    from metad2a.database.official import import_official
+    from metad2a.database.importers.official import import_official
 
     _say_database(import_official(sources[0], out, **options), out)
 
 
 def _mobilenetv3(sources: Sequence[Path], out: Path, **options: str) -> None:
-    from metad2a.database.official_mobilenetv3 import import_mobilenetv3
+    from metad2a.database.importers.official_mobilenetv3 import import_mobilenetv3
 
     _say_database(import_mobilenetv3(sources[0], out, **options), out)
 
@@ -68,7 +68,7 @@ def _say_database(database: MetaDatabase, out: Path) -> None:
 
 
 def _features(sources: Sequence[Path], out: Path, *, wnids: Path | None = None) -> None:
-    from metad2a.database.official_features import import_features
+    from metad2a.database.importers.official_features import import_features
 
     features = import_features(sources[0], out, wnids=wnids)
     output.console.print(f"{features.name}: features of {len(features)} images of {len(features.classes)} classes")
@@ -76,7 +76,7 @@ def _features(sources: Sequence[Path], out: Path, *, wnids: Path | None = None) 
 
 
 def _table(sources: Sequence[Path], out: Path) -> None:
-    from metad2a.database.official_table import import_nasbench201_table
+    from metad2a.database.importers.official_table import import_nasbench201_table
 
     import_benchmarks.say_table(import_nasbench201_table(sources[0], out), out)
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt32
 
 from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler
-from metad2a.database.safe_pickle import Skipped, check_container
+from metad2a.database.importers.safe_pickle import Skipped, check_container
 from metad2a.errors import DatabaseError
 
 Allowed = Mapping[tuple[str, str], Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metad2a.database.oracle_table import Origin, write_table
+from metad2a.database.importers.oracle_table import Origin, write_table
 from metad2a.errors import ConfigError, DatabaseError
 from metad2a.spaces.nasbench201 import NASBench201
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.benchmark_pickles import read_pickle
-from metad2a.database.oracle_table import Origin, check_table_name, write_table
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_pickles import read_pickle
+from metad2a.database.importers.oracle_table import Origin, check_table_name, write_table
+from metad2a.database.importers.provenance import file_facts
 from metad2a.errors import DatabaseError, unknown_name
 from metad2a.spaces.nasbench201 import NASBench201
 

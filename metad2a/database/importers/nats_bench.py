@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.benchmark_pickles import load_pickle, read_bytes, read_ends_of_curves, read_pickle
-from metad2a.database.benchmark_trials import Trials, check_epochs
-from metad2a.database.oracle_table import check_table_name
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_pickles import load_pickle, read_bytes, read_ends_of_curves, read_pickle
+from metad2a.database.importers.benchmark_trials import Trials, check_epochs
+from metad2a.database.importers.oracle_table import check_table_name
+from metad2a.database.importers.provenance import file_facts
 from metad2a.errors import DatabaseError
 from metad2a.runtime import progress
 from metad2a.spaces.nasbench201 import NASBench201

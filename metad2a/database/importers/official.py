@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from metad2a.data.imagenet.names import ImageNetNames
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.provenance import file_facts
+from metad2a.database.importers.safe_pickle import PickledGraph, read_restricted
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
-from metad2a.database.safe_pickle import PickledGraph, read_restricted
 from metad2a.errors import DatabaseError, DataError, UserError, unknown_name
 from metad2a.spaces.base import ArchBatch
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY, NASBench201

@@ -11,9 +11,9 @@ from metad2a.data.embedders.resnet18 import DIM, OFFICIAL_FINGERPRINT
 from metad2a.data.feature_file import FeatureInfo, write_features
 from metad2a.data.features import FeatureSet
 from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
-from metad2a.database.provenance import file_facts, sidecar
+from metad2a.database.importers.provenance import file_facts, sidecar
+from metad2a.database.importers.safe_pickle import read_restricted
 from metad2a.database.records import versions
-from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import DatabaseError
 from metad2a.runtime import check_writable, write_json
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from metad2a.data.imagenet.names import NUM_CLASSES, ImageNetNames
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.provenance import file_facts
+from metad2a.database.importers.safe_pickle import read_restricted
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
-from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import ArchitectureError, DatabaseError, unknown_name
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.mobilenetv3 import MobileNetV3, from_official

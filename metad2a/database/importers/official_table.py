@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from metad2a.database.oracle_table import Origin, check_table_name, write_table
-from metad2a.database.provenance import file_facts
-from metad2a.database.safe_pickle import PickledGraph, read_restricted
+from metad2a.database.importers.oracle_table import Origin, check_table_name, write_table
+from metad2a.database.importers.provenance import file_facts
+from metad2a.database.importers.safe_pickle import PickledGraph, read_restricted
 from metad2a.errors import ArchitectureError, DatabaseError
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import NASBench201

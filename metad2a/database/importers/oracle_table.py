@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metad2a.database.provenance import file_facts, sidecar
+from metad2a.database.importers.provenance import file_facts, sidecar
 from metad2a.database.records import versions
 from metad2a.errors import DatabaseError
 from metad2a.runtime import atomic_path, check_writable, write_json

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metad2a.database.oracle_table import read_table
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.oracle_table import read_table
+from metad2a.database.importers.provenance import file_facts
+from metad2a.database.importers.table_files import NOT_STATED, SPACE, check_columns, parse_archs
 from metad2a.database.published import MetaDatabase, publish, record_row
 from metad2a.database.records import Record, Task, record_key
-from metad2a.database.table_files import NOT_STATED, SPACE, check_columns, parse_archs
 from metad2a.errors import DatabaseError
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metad2a.database.oracle_table import Origin, check_table_name, read_table, write_table
-from metad2a.database.provenance import file_facts
+from metad2a.database.importers.oracle_table import Origin, check_table_name, read_table, write_table
+from metad2a.database.importers.provenance import file_facts
 from metad2a.errors import ArchitectureError, DatabaseError
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metad2a.data.features import FeatureSet
-from metad2a.database.official_features import import_features
+from metad2a.database.importers.official_features import import_features
 from metad2a.errors import DataError
 from metad2a.models.official import official_checkpoint
 from metad2a.search.metad2a import MetaD2A

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from metad2a.database.audit.report import audit
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.official import import_official
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.official import import_official
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError, DatabaseError
 from metad2a.oracles.table import TableOracle

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from metad2a.database.analog_nasbench import import_analog_nasbench
+from metad2a.database.importers.analog_nasbench import import_analog_nasbench
 from metad2a.errors import DatabaseError
 from metad2a.spaces.nasbench201 import NASBench201
 

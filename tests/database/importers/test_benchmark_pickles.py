@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from metad2a.database import benchmark_pickles
-from metad2a.database.benchmark_pickles import load_pickle, read_ends_of_curves, read_pickle
-from metad2a.database.safe_pickle import Skipped
+from metad2a.database.importers import benchmark_pickles
+from metad2a.database.importers.benchmark_pickles import load_pickle, read_ends_of_curves, read_pickle
+from metad2a.database.importers.safe_pickle import Skipped
 from metad2a.errors import DatabaseError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.latency_tables import import_latencies
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.latency_tables import import_latencies
 from metad2a.errors import DatabaseError, UnknownNameError
 
 COUNT = 15625

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import torch
 
-from metad2a.database.benchmark_order import benchmark_order
-from metad2a.database.benchmark_trials import RESULTS
-from metad2a.database.nats_bench import import_nasbench201, import_nats_bench
+from metad2a.database.importers.benchmark_order import benchmark_order
+from metad2a.database.importers.benchmark_trials import RESULTS
+from metad2a.database.importers.nats_bench import import_nasbench201, import_nats_bench
 from metad2a.errors import ConfigError, DatabaseError, OutputError
 from metad2a.spaces.nasbench201 import NASBench201
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from metad2a.database.official import import_official
+from metad2a.database.importers.official import import_official
+from metad2a.database.importers.safe_pickle import read_restricted
 from metad2a.database.published import MetaDatabase
-from metad2a.database.safe_pickle import read_restricted
 from metad2a.errors import DatabaseError, DataError, UnknownNameError
 from metad2a.spaces.nasbench201 import OFFICIAL_TOPOLOGY
 

@@ -12,7 +12,7 @@ import torch
 
 from metad2a.data.embedders.resnet18 import OFFICIAL_FINGERPRINT
 from metad2a.data.features import FeatureSet
-from metad2a.database.official_features import import_features
+from metad2a.database.importers.official_features import import_features
 from metad2a.errors import DatabaseError, DataError, OutputError
 from metad2a.runtime import torch_rng
 
@@ -121,7 +121,7 @@ def test_damaged_files_leave_nothing_behind(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys, threading, time
-from metad2a.database.official_features import import_features
+from metad2a.database.importers.official_features import import_features
 
 def own_megabytes():
     with open("/proc/self/status") as status:

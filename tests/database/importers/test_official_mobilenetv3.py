@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from metad2a.database.official_mobilenetv3 import import_mobilenetv3
+from metad2a.database.importers.official_mobilenetv3 import import_mobilenetv3
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import DatabaseError, UnknownNameError
 from metad2a.runtime import numpy_rng

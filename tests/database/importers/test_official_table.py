@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from metad2a.database.official_table import import_nasbench201_table
+from metad2a.database.importers.official_table import import_nasbench201_table
 from metad2a.errors import DatabaseError
 from metad2a.oracles.table import TableOracle
 from metad2a.runtime import numpy_rng

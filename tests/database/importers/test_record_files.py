@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from metad2a.database.importers.record_files import import_records
 from metad2a.database.published import MetaDatabase
-from metad2a.database.record_files import import_records
 from metad2a.errors import DatabaseError
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.nasbench201 import NASBench201

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from metad2a.database.safe_pickle import Skipped, read_restricted
+from metad2a.database.importers.safe_pickle import Skipped, read_restricted
 from metad2a.errors import DatabaseError
 
 

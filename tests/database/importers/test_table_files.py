@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metad2a.database.oracle_table import read_table
-from metad2a.database.table_files import import_table
+from metad2a.database.importers.oracle_table import read_table
+from metad2a.database.importers.table_files import import_table
 from metad2a.errors import DatabaseError, UnknownNameError
 from metad2a.oracles.table import TableOracle
 from metad2a.runtime import numpy_rng
