@@ -46,7 +46,7 @@ BASE = Recipe(
     scale={"channels": 8, "cells": 1},
 )
 PLAIN = {"flip": False, "crop_padding": 0}
-# Name -> training images, and what differs from BASE; plain is without augmentation. Epochs are passes over the images.
+# Name -> training images, and what differs from BASE; plain: no augmentation. Epochs are passes over these.
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "rank36k": (12_000, {"epochs": 3}),
     "rank60k": (12_000, {}),

@@ -1,4 +1,4 @@
-"""metad2a import of official data files, and what comes out in use. Forms: tests/database/importers/test_official*."""
+"""metad2a import of official data files, and what comes out in use. Forms: tests/database/importers."""
 
 import json
 from collections.abc import Callable
