@@ -220,3 +220,38 @@ def test_a_store_in_a_folder_that_cannot_be_written_is_read(jobs: Sequence[Job],
         path.parent.chmod(0o755)
     assert jobs[0].key in done.stdout, done.stderr
     assert [file.name for file in path.parent.iterdir() if file.suffix not in (".lock",)] == ["labels.sqlite"]
+
+
+FILLING = """
+import resource, sys
+from metad2a.database.records import Record, Task, Job
+from metad2a.database.store import Store
+from metad2a.errors import OutputError
+from metad2a.fitting.recipe import Recipe
+
+recipe = Recipe("some", epochs=1, batch_size=2, learning_rate=0.1)
+jobs = [Job(Task("mine", ("a", "b"), 4, 0, 0.5), "nasbench201", str(n), str(n), recipe, 0) for n in range(2000)]
+with Store(sys.argv[1]) as store:
+    store.announce(jobs)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # no file can grow beyond
+    stored = 0
+    try:
+        for job in jobs:
+            store.put(Record.failure(job, "why"))
+            stored += 1
+    except OutputError as error:
+        print(stored, error)
+"""
+
+
+def test_where_nothing_more_can_be_written_what_was_stays(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    path = tmp_path / "labels.sqlite"
+    command = [sys.executable, "-c", FILLING, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    stored, _, message = done.stdout.partition(" ")
+    assert f"cannot write {path}" in message
+    assert "What was stored before is safe" in message
+    with Store(path) as store:
+        assert len(store) == int(stored) > 0
+        assert store.query("PRAGMA integrity_check") == [("ok",)]
