@@ -183,6 +183,7 @@ def test_every_experiment_trains(
         "space=nasbench201",
         "split=by_task",
         "embedder=pixels",
+        "images=[]",
         "max_images_per_class=4",
         "schedule.epochs=1",
         "device=cpu",
