@@ -30,6 +30,7 @@ def test_fashion_mnist_is_read_as_the_page_says(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", block("fashion_mnist.npz")], cwd=tmp_path, check=True)
     images = ImageSet.open(str(tmp_path / "images" / "fashion_mnist.npz"))
     assert images.counts.tolist() == [4] * 10
+    assert images.classes[9] == "Ankle boot"
     assert np.array_equal(images.load(range(40), 28)[..., 0], pixels)
 
 
