@@ -235,7 +235,8 @@ def _picture(points: list[tuple[str, float, float, float]]) -> str:
         axis.scatter([p[1] for p in points], [p[column] for p in points], marker=marker, c=colour, label=label)
     for name, seconds, value, _ in points:
         axis.annotate(name, (seconds, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
-    axis.set(xlim=(5, 26), xlabel="core-seconds a label", ylabel="Spearman correlation with the table")
+    axis.margins(x=0.2)
+    axis.set(xlabel="core-seconds a label", ylabel="Spearman correlation with the table")
     axis.legend(loc="lower right")
     axis.grid(visible=True, color="#dddddd", lw=0.6)
     file = io.StringIO()

@@ -53,7 +53,7 @@ def test_what_is_measured_is_kept_and_reported(
     assert found["recipe"] == "rank60k"
     assert found["cells"] == "5"
     assert found["params"].startswith("1.00")  # the number of parameters agrees with itself
-    assert "rank60k" in (tmp_path / "a.svg").read_text()
+    assert "core-seconds a label" in (tmp_path / "a.svg").read_text()
 
 
 def test_all_recipes_are_validated_on_the_same_images(script: ModuleType, tmp_path: Path) -> None:
