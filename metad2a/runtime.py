@@ -152,6 +152,12 @@ def write_json(target: str | Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is not loaded."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def shipped(*parts: str) -> Path:
     """Return the path of a shipped file or folder: ``shipped("conf")``, ``shipped("data", "demo")``.
 

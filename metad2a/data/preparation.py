@@ -22,11 +22,10 @@ from metad2a.data.prepared import (
     TASKS_FILE,
     Prepared,
     is_prepared,
-    sha256,
     unfinished,
 )
 from metad2a.errors import DataError, OutputError
-from metad2a.runtime import check_writable, write_json
+from metad2a.runtime import check_writable, sha256, write_json
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@
 checksums.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from metad2a.errors import DataError
+from metad2a.runtime import sha256
 
 SCHEMA_VERSION = 1
 MANIFEST, IMAGES_FILE, LABELS_FILE, TASKS_FILE = "manifest.json", "images.npy", "labels.npy", "tasks.json"
@@ -95,12 +95,6 @@ def unfinished(folder: str | Path) -> Path:
     """Return the folder in which ``folder`` is made."""
     path = Path(folder)
     return path.with_name(path.name + UNFINISHED)
-
-
-def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -74,6 +74,14 @@ class RestrictedUnpickler(pickle.Unpickler):
             raise BlockedError(f"{module}.{name}") from None
 
 
+def refusal(path: Path, error: BlockedError) -> str:
+    """Return what to say of a file that is not opened because of ``error``."""
+    return (
+        f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
+        "Only open files from where you expect them."
+    )
+
+
 def read_arrays(path: Path) -> Any:
     """Return the content of a pickle of arrays and plain data, written by any Python.
 
@@ -86,10 +94,7 @@ def read_arrays(path: Path) -> Any:
             # The encoding is for what Python 2 wrote; its texts and its bytes are one type.
             return RestrictedUnpickler(file, encoding="latin1").load()
     except BlockedError as error:
-        raise DataError(
-            f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
-            "Only open files from where you expect them."
-        ) from error
+        raise DataError(refusal(path, error)) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # whatever a damaged pickle makes its reader raise

@@ -1,6 +1,5 @@
 """Tables of a published database as Parquet files: written row by row, read whole or row by row."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metad2a.errors import DatabaseError
-from metad2a.runtime import atomic_path
+from metad2a.runtime import atomic_path, sha256
 
 _IN_MEMORY = 20_000  # rows that are in memory while a table is written, or read row by row
 
@@ -59,12 +58,6 @@ def read_table(path: Path, schema: Any, *, without: Sequence[str] = ()) -> pd.Da
     # A plain int64 column with gaps would come back as floats.
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame
-
-
-def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

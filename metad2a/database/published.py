@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from metad2a.database.parquet_files import each_row, read_table, sha256, write_rows
+from metad2a.database.parquet_files import each_row, read_table, write_rows
 from metad2a.database.records import Record, Task, versions
 from metad2a.errors import ConfigError, DatabaseError
-from metad2a.runtime import numpy_rng, shipped, write_json
+from metad2a.runtime import numpy_rng, sha256, shipped, write_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

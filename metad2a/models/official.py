@@ -1,7 +1,6 @@
 """Weights of the official implementation (github HayeonLee/MetaD2A) under our names."""
 
 import functools
-import hashlib
 import pickle
 import re
 import warnings
@@ -16,6 +15,7 @@ from torch import Tensor
 from metad2a.data.embedders import resnet18
 from metad2a.errors import CheckpointError, ConfigError
 from metad2a.models.checkpoint import Checkpoint, Part, Target, build_model, empty_model
+from metad2a.runtime import sha256
 from metad2a.spaces.registry import get_space
 
 NUM_HEADS = 4  # no shape tells it
@@ -160,7 +160,7 @@ def _checkpoint(path: Path, model: OfficialModel, accuracies: tuple[float, float
         )
     edges = get_space(model.space).topology
     left = sorted({key.rpartition(".")[0] for key in model.unused})
-    origin = {"official_file": path.name, "sha256": _sha256(path), "left_behind": left}
+    origin = {"official_file": path.name, "sha256": sha256(path), "left_behind": left}
     return Checkpoint(
         parts={model.name: model.part},
         space=model.space,
@@ -191,11 +191,6 @@ def _check_accuracies(mean: float, std: float) -> None:
             f"mean {mean:g} and standard deviation {std:g} cannot be those of accuracies in percent. "
             "Give a mean within 0..100 and a standard deviation above 0, up to 100."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_official(state: Any) -> OfficialModel:

@@ -1,6 +1,5 @@
 """The tracker that is always there: plain files in the run folder."""
 
-import hashlib
 import io
 import json
 import math
@@ -18,7 +17,7 @@ from typing import Any, TextIO
 
 import metad2a
 from metad2a.errors import OutputError
-from metad2a.runtime import write_json, write_text
+from metad2a.runtime import sha256, write_json, write_text
 from metad2a.tracking.base import Status, metrics_only
 from metad2a.tracking.read import CONFIG_FILE, METRICS_FILE, RUN_FILE, read_rows, read_run
 
@@ -93,11 +92,9 @@ class LocalTracker:
     def artifact(self, path: Path, kind: str) -> None:
         """Record a file with its SHA-256 and its path from the run folder; the same path again replaces it."""
         run = self._started()
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         name = Path(os.path.relpath(path, self._dir)).as_posix()
         others = [entry for entry in run["artifacts"] if entry["path"] != name]
-        run["artifacts"] = [*others, {"kind": kind, "path": name, "sha256": digest}]
+        run["artifacts"] = [*others, {"kind": kind, "path": name, "sha256": sha256(Path(path))}]
         write_json(self._dir / RUN_FILE, run)
 
     def finish(self, status: Status) -> None:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import UInt32
 
-from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler
+from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler, refusal
 from metad2a.database.importers.safe_pickle import Skipped, check_container
 from metad2a.errors import DatabaseError
 
@@ -106,10 +106,7 @@ def _guarded(path: Path, load: Callable[[], Any]) -> Any:
     except DatabaseError:
         raise
     except BlockedError as error:
-        raise DatabaseError(
-            f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
-            "Only open files from where you expect them."
-        ) from error
+        raise DatabaseError(refusal(path, error)) from error
     except Exception as error:  # whatever a damaged pickle makes its reader raise
         raise DatabaseError(
             f"{path} is damaged or no such file ({type(error).__name__}: {error}). Get it again."

@@ -1,10 +1,10 @@
 """What was read to make a file: part of a database's manifest, or of a JSON file beside it."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from metad2a.errors import DatabaseError
+from metad2a.runtime import sha256
 
 
 def file_facts(path: Path) -> dict[str, Any]:
@@ -14,9 +14,7 @@ def file_facts(path: Path) -> dict[str, Any]:
         DatabaseError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+        return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
     except OSError as error:
         raise DatabaseError(f"cannot read {path}: {error.strerror or error}.") from error
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch.serialization import SourceChangeWarning
 
-from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler
+from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler, refusal
 from metad2a.errors import DatabaseError
 
 
@@ -110,10 +110,7 @@ def read_restricted(path: Path, *, mapped: bool = False) -> Any:
     except DatabaseError:
         raise
     except BlockedError as error:
-        raise DatabaseError(
-            f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
-            "Only open files from where you expect them."
-        ) from error
+        raise DatabaseError(refusal(path, error)) from error
     except OSError as error:
         raise DatabaseError(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # whatever a damaged pickle makes its reader raise
