@@ -22,6 +22,7 @@ from metad2a.runtime import check_writable
 _BUSY_S = 30.0
 _NAMES = ", ".join(COLUMNS)
 _PUT = f"INSERT OR REPLACE INTO records ({_NAMES}, stored) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
+_ELSEWHERE = 0.0  # when a label was stored that was not made here
 _AT_ONCE = 1000  # rows a transaction of many holds, or values a query names
 
 
@@ -157,13 +158,18 @@ class Store:
 
     def put(self, record: Record) -> None:
         """Write one record; it replaces an earlier one of the same key."""
-        self.put_rows([record_row(record)])
+        self._put([record_row(record)], stored=time.time())
 
     def put_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows of the published table, all or none of them; much faster than one by one."""
-        now = time.time()
+        """Write rows of the published table, all or none of them; much faster than one by one.
+
+        They were labelled before and elsewhere: how fast labels come here is not counted from them.
+        """
+        self._put(rows, stored=_ELSEWHERE)
+
+    def _put(self, rows: Sequence[Mapping[str, Any]], *, stored: float) -> None:
         with explained(self.path), self._db:
-            self._db.executemany(_PUT, [[*(row[name] for name in COLUMNS), now] for row in rows])
+            self._db.executemany(_PUT, [[*(row[name] for name in COLUMNS), stored] for row in rows])
 
     def remove(self, keys: Sequence[str]) -> None:
         """Forget records, so that the next build computes them again."""

@@ -47,6 +47,17 @@ def test_what_was_published_holds_the_same(make_store: MakeStore, jobs: Sequence
         status(tmp_path)
 
 
+def test_labels_that_were_made_elsewhere_say_nothing_about_the_rate(
+    make_store: MakeStore, jobs: Sequence[Job]
+) -> None:
+    path = make_store(jobs[:5])  # all at once, as a merge does
+    assert (status(path).growth.per_minute, status(path).growth.last) == (None, None)
+    with Store(path) as store:
+        for job in jobs[5:7]:
+            store.put(Record.failure(job, "why"))
+    assert status(path).growth.per_minute is not None
+
+
 def test_the_rate_leaves_out_pauses() -> None:
     assert _rate([]) is None
     assert _rate([7.0]) is None
