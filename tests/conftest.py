@@ -1,18 +1,23 @@
 """Shared fixtures. Tests are offline and write only below their own temporary folder."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
+from metad2a.cli import main as command_line
 from metad2a.data.features import FeatureSet
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.generator import Generator
@@ -36,6 +41,72 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METAD2A_NO_PROGRESS", "1")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.delenv("METAD2A_RUN_ID", raising=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def done(self) -> "Outcome":
+        """Check that it worked."""
+        assert self.code == 0, self.out + self.err
+        return self
+
+    def refused(self, *words: str) -> None:
+        """Check that it ended with one message, without a traceback, that holds ``words``."""
+        assert self.code == 1, self.out + self.err
+        assert "Traceback" not in self.out + self.err
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        for word in words:
+            assert word in lines[0]
+
+
+def invoke_in(folder: Path, *arguments: object) -> Outcome:
+    """Run a command in this process as if ``folder`` were the working folder."""
+    out, err = io.StringIO(), io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["metad2a", *map(str, arguments)]),
+        mock.patch.dict(os.environ, {"METAD2A_NO_PROGRESS": "1", "COLUMNS": "200"}),
+    ):
+        try:
+            command_line.main()
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        finally:
+            # Hydra's handlers write to the streams and files of this one command.
+            root.handlers[:], root.level = handlers, level
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Outcome]:
+    """Return a function that runs a command in a folder."""
+    return invoke_in
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Outcome]:
+    """Return a function that runs a command in the test's own folder."""
+    return lambda *arguments: invoke_in(tmp_path, *arguments)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METAD2A_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
