@@ -171,16 +171,25 @@ class MetaD2A:
         )
         clock.append(time.perf_counter())
         archs, latency = self._affordable(made, limits, num_classes)
-        predicted = self.predict(features, archs, random_state=random_state)
-        candidates = self._rank(archs, predicted, latency, num_classes)
+        draws = self.predict_draws(features, archs, random_state=random_state)
+        candidates = self._rank(archs, draws, latency, num_classes)
         clock.append(time.perf_counter())
         return self._result(candidates, made, features, clock, random_state)
 
-    @torch.inference_mode()
     def predict(
         self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
     ) -> Float[np.ndarray, " A"]:
         """Return the predicted accuracy of each architecture in percent, averaged over random draws of images.
+
+        See ``predict_draws`` for the rest.
+        """
+        return self.predict_draws(features, archs, random_state=random_state).mean(0)
+
+    @torch.inference_mode()
+    def predict_draws(
+        self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
+    ) -> Float[np.ndarray, "D A"]:
+        """Return the predicted accuracy of each architecture in percent on each of some random draws of images.
 
         The model is linear in its last layer: far from what it has seen, a value may lie outside 0..100.
         All architectures see the same draws: a difference between two is never one of luck with the images.
@@ -195,11 +204,11 @@ class MetaD2A:
         rng = torch_rng(random_state, "predict")
         draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
         sets = torch.cat([self.predictor.encode_sets(batch.to(self.device)) for batch in draws])
-        scores = [sets.new_empty(0)]
+        scores = [sets.new_empty(len(sets), 0)]
         for start in range(0, len(archs), _GRAPHS_A_BATCH):
             graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
-            scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)).mean(0))
-        return target["mean"] + target["std"] * torch.cat(scores).double().cpu().numpy()
+            scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)))
+        return target["mean"] + target["std"] * torch.cat(scores, dim=1).double().cpu().numpy()
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""
@@ -274,10 +283,11 @@ class MetaD2A:
     def _rank(
         self,
         archs: list[Architecture],
-        predicted: Float[np.ndarray, " A"],
+        draws: Float[np.ndarray, "D A"],
         latency: list[float] | None,
         num_classes: int,
     ) -> tuple[Candidate, ...]:
+        predicted = draws.mean(0)
         params = self.space.params(archs, num_classes)
         flops = self.space.flops(archs, num_classes, self.space.resolution)
         texts = [self.space.format(arch) for arch in archs]
@@ -294,6 +304,7 @@ class MetaD2A:
                 latency_ms=None if latency is None else latency[i],
                 space=self.space,
                 num_classes=num_classes,
+                draws=tuple(draws[:, i].tolist()),
             )
             for rank, i in enumerate(order, start=1)
         )

@@ -27,6 +27,7 @@ class Candidate:
         latency_ms: measured milliseconds of one image, None when not measured.
         space: of ``arch``.
         num_classes: of the searched data set.
+        draws: ``predicted`` before averaging: on each random draw of images; empty when unknown.
     """
 
     rank: int
@@ -38,6 +39,7 @@ class Candidate:
     latency_ms: float | None
     space: SearchSpace
     num_classes: int
+    draws: tuple[float, ...] = ()
 
     def build(self, num_classes: int | None = None, **scale: int) -> nn.Module:
         """Return the untrained network; see ``SearchSpace.build`` for ``scale``."""
