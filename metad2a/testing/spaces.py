@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -231,6 +231,26 @@ class SearchSpaceContract:
             assert gradients, "no parameter has a gradient"
             assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
+    def test_the_source_is_the_same_network(self, space: SearchSpace, archs: list[Architecture]) -> None:
+        images = torch.randn(2, 3, self.resolution, self.resolution, generator=torch.Generator().manual_seed(0))
+        for arch in archs[:4]:
+            try:
+                source = space.source(arch, self.num_classes, **self.scale)
+            except ArchitectureError:
+                pytest.skip("the space cannot write its networks as Python code")
+            names: dict[str, Any] = {}
+            exec(compile(source, "network.py", "exec"), names)  # noqa: S102 - the space's own code
+            built, written = space.build(arch, self.num_classes, **self.scale), names["Network"]()
+            assert list(written.state_dict()) == list(built.state_dict())
+            for network in (built, written):
+                network.load_state_dict(_filled(built))
+            # In training first, where normalisation sees the batch; what is behind it must agree, too.
+            torch.testing.assert_close(written.train()(images), built.train()(images))
+            for network in (built, written):
+                network.load_state_dict(_filled(built))
+            torch.testing.assert_close(written.eval()(images), built.eval()(images))
+            assert names["Network"](self.num_classes + 1)(images).shape == (2, self.num_classes + 1)
+
     def test_params_are_those_of_the_networks(self, space: SearchSpace, archs: list[Architecture]) -> None:
         some = archs[:4]
         networks = [space.build(arch, self.num_classes, **self.scale) for arch in some]
@@ -267,6 +287,15 @@ class SearchSpaceContract:
         ):
             with pytest.raises(ArchitectureError):
                 use()
+
+
+def _filled(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return weights and statistics in which no number is as layers begin, so that each of them matters."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: value + 0.1 * torch.rand(value.shape, generator=generator) if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
 
 
 def _distance(a: Architecture, b: Architecture) -> int:
