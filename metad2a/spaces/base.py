@@ -178,6 +178,23 @@ class SearchSpace(ABC):
         ``scale`` holds the space's own size options (NAS-Bench-201: ``channels``, ``cells``).
         """
 
+    def source(self, arch: Architecture, num_classes: int, **scale: int) -> str:
+        """Return Python code of exactly the network that ``build`` returns: readable, and in need of torch alone.
+
+        The code imports what it needs, ``torch`` among it, and defines ``class Network`` whose only argument,
+        ``num_classes``, has the given number as its default. Parameters and buffers have the names and shapes of
+        those of ``build``. Without it a space works, but ``metad2a export`` cannot write its networks.
+
+        Raises:
+            ArchitectureError: the space cannot write its networks.
+        """
+        from metad2a.errors import ArchitectureError
+
+        raise ArchitectureError(
+            f"space '{self.name}' cannot write its networks as Python code: it has no method source(). "
+            "Take the network of its build() instead, or write that method (see SearchSpace.source)."
+        )
+
     @abstractmethod
     def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> np.ndarray:
         """Return the number of trainable parameters of each network, int64, without building any."""
@@ -188,3 +205,12 @@ class SearchSpace(ABC):
 
         Convolutions and linear layers count, and nothing else: half of what ``torch.utils.flop_counter`` says.
         """
+
+    def memory(
+        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
+    ) -> np.ndarray | None:
+        """Return the bytes of one forward pass of one image (weights and live results), int64, without building.
+
+        None where the space has no rule: ``metad2a.costs.memory``, which says what counts, then watches its networks.
+        """
+        return None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import ArchBatch, Architecture
+from metad2a.spaces.networks.memory import mobile_network_memory
 from metad2a.spaces.networks.mobilenetv3 import (
     DEPTHS,
     EXPANSIONS,
@@ -20,6 +21,7 @@ from metad2a.spaces.networks.mobilenetv3 import (
     count_flops,
     count_params,
 )
+from metad2a.spaces.networks.mobilenetv3_source import mobile_network_source
 from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.scale import checked_scale
 
@@ -220,6 +222,16 @@ class MobileNetV3(ProductSpace):
         stages = [layers[:depth] for depth, layers in self._stages(arch)]
         return MobileNetV3Network(stages, num_classes, **size)
 
+    def source(self, arch: Architecture, num_classes: int, **scale: int) -> str:
+        """Return code that defines ``class Network``, the network of ``arch``; see ``SearchSpace.source``.
+
+        Raises:
+            ArchitectureError: as for ``build``.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
+        stages = [layers[:depth] for depth, layers in self._stages(arch)]
+        return mobile_network_source(stages, num_classes, **size)
+
     def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> Int64[np.ndarray, " B"]:
         """Return the number of trainable parameters of each network, without building any.
 
@@ -242,6 +254,17 @@ class MobileNetV3(ProductSpace):
         """
         size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
         return count_flops(*self._decisions(archs), num_classes, resolution, width=size["width"])
+
+    def memory(
+        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
+    ) -> Int64[np.ndarray, " B"]:
+        """Return the bytes of one forward pass of one image (weights and live results), without building any.
+
+        Raises:
+            ArchitectureError: as for ``flops``.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
+        return mobile_network_memory(*self._decisions(archs), num_classes, resolution, width=size["width"])
 
 
 # --- the form of Once-for-All and MetaD2A ---------------------------------------------------------------------

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from metad2a.errors import ArchitectureError, ConfigError, unknown_name
 from metad2a.spaces.base import ArchBatch, Architecture
+from metad2a.spaces.networks.memory import cell_network_memory
 from metad2a.spaces.networks.nasbench201 import CELL_EDGES, OPERATIONS, CellNetwork, count_flops, count_params
+from metad2a.spaces.networks.nasbench201_source import cell_network_source
 from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.scale import checked_scale
 
@@ -184,6 +186,15 @@ class NASBench201(ProductSpace):
         size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
         return CellNetwork(self._operations(arch), num_classes, **size)
 
+    def source(self, arch: Architecture, num_classes: int, **scale: int) -> str:
+        """Return code that defines ``class Network``, the network of ``arch``; see ``SearchSpace.source``.
+
+        Raises:
+            ArchitectureError: as for ``build``.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
+        return cell_network_source(self._operations(arch), num_classes, **size)
+
     def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> Int64[np.ndarray, " B"]:
         """Return the number of trainable parameters of each network, without building any.
 
@@ -205,6 +216,17 @@ class NASBench201(ProductSpace):
         """
         size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
         return count_flops(self.choices(archs), num_classes, resolution, **size)
+
+    def memory(
+        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
+    ) -> Int64[np.ndarray, " B"]:
+        """Return the bytes of one forward pass of one image (weights and live results), without building any.
+
+        Raises:
+            ArchitectureError: as for ``flops``.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
+        return cell_network_memory(self.choices(archs), num_classes, resolution, **size)
 
 
 def _no_cell(text: str, position: int, expected: str) -> ArchitectureError:

@@ -32,7 +32,7 @@ def _scaled(channels: int, width: int) -> int:
     return _divisible(channels * width / 100)
 
 
-def _fixed_widths(width: int) -> tuple[int, int, int, int]:
+def fixed_widths(width: int) -> tuple[int, int, int, int]:
     """Return the channels of the stem, of the last stage, of the head, and of the features that it gives."""
     stem, last, expanded, features = (_scaled(base, width) for base in (_STEM, _WIDTHS[-1], _EXPAND, _FEATURES))
     return stem, last, expanded, features
@@ -203,7 +203,7 @@ class MobileNetV3Network(nn.Module):
 
     def __init__(self, stages: Sequence[Sequence[tuple[int, int]]], num_classes: int, *, width: int) -> None:
         super().__init__()
-        stem, last, expanded, features = _fixed_widths(width)
+        stem, last, expanded, features = fixed_widths(width)
         self.stem = nn.Sequential(
             OrderedDict(**_conv_norm(3, stem, kernel=3, stride=2), act=_activation(hard_swish=True))
         )
@@ -261,11 +261,11 @@ def count_params(
         num_classes: outputs of the networks.
         width: see ``MobileNetV3Network``.
     """
-    stem, last, expanded, features = _fixed_widths(width)
+    stem, last, expanded, features = fixed_widths(width)
     fixed = (27 + 2) * stem + BlockShape.first(width).params()
     fixed += (last + 2) * expanded + expanded * features + (features + 1) * num_classes
-    searched = np.array([block.params() for _, _, block in _all_blocks(width)], dtype=np.int64)
-    return fixed + _sum_used(searched, depths, kernels, expansions)
+    searched = np.array([block.params() for _, _, block in all_blocks(width)], dtype=np.int64)
+    return fixed + sum_used(searched, depths, kernels, expansions)
 
 
 def count_flops(
@@ -287,18 +287,24 @@ def count_flops(
         resolution: pixels a side of the image.
         width: see ``MobileNetV3Network``.
     """
-    stem, last, expanded, features = _fixed_widths(width)
-    sides = [_strided(resolution, 2)]
-    for stride in _STRIDES:
-        sides.append(_strided(sides[-1], stride))
+    stem, last, expanded, features = fixed_widths(width)
+    sides = stage_sides(resolution)
     fixed = 27 * stem * sides[0] ** 2 + BlockShape.first(width).flops(sides[0])
     fixed += last * expanded * sides[-1] ** 2 + expanded * features + features * num_classes
     # A stage's first layer sees the pixels of the stage before.
-    searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in _all_blocks(width)]
-    return fixed + _sum_used(np.array(searched, dtype=np.int64), depths, kernels, expansions)
+    searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in all_blocks(width)]
+    return fixed + sum_used(np.array(searched, dtype=np.int64), depths, kernels, expansions)
 
 
-def _all_blocks(width: int) -> list[tuple[int, int, BlockShape]]:
+def stage_sides(resolution: int) -> list[int]:
+    """Return the pixels a side of what comes into each stage, and of what comes out of the last one."""
+    sides = [_strided(resolution, 2)]
+    for stride in _STRIDES:
+        sides.append(_strided(sides[-1], stride))
+    return sides
+
+
+def all_blocks(width: int) -> list[tuple[int, int, BlockShape]]:
     """Return every block there can be, with its stage and layer; the expansion changes fastest."""
     return [
         (stage, layer, BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width))
@@ -306,14 +312,24 @@ def _all_blocks(width: int) -> list[tuple[int, int, BlockShape]]:
     ]
 
 
-def _sum_used(
+def sum_used(
     costs: Int64[np.ndarray, " blocks"],
     depths: Int64[np.ndarray, "B 5"],
     kernels: Int64[np.ndarray, "B 5 4"],
     expansions: Int64[np.ndarray, "B 5 4"],
 ) -> Int64[np.ndarray, " B"]:
-    """Return the sum of the costs of the layers that each network uses; ``costs`` are those of ``_all_blocks``."""
+    """Return the sum of the costs of the layers that each network uses; ``costs`` are those of ``all_blocks``."""
+    return used_costs(costs, depths, kernels, expansions).sum(axis=(1, 2))
+
+
+def used_costs(
+    costs: Int64[np.ndarray, " blocks"],
+    depths: Int64[np.ndarray, "B 5"],
+    kernels: Int64[np.ndarray, "B 5 4"],
+    expansions: Int64[np.ndarray, "B 5 4"],
+) -> Int64[np.ndarray, "B 5 4"]:
+    """Return the cost of each layer of each network, 0 where it is not used; ``costs`` are of ``all_blocks``."""
     table = costs.reshape(STAGES, LAYERS, len(KERNELS), len(EXPANSIONS))
     stage, layer = np.indices((STAGES, LAYERS))
     used = np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
-    return (table[stage, layer, kernels, expansions] * used).sum(axis=(1, 2))
+    return table[stage, layer, kernels, expansions] * used
