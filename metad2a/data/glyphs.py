@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch.nn import functional as F
 
 from metad2a.data.image_set import ImageSet
-from metad2a.data.sources import ImageSource, resize
+from metad2a.data.sources import ImageFacts, ImageSource, resize
 from metad2a.errors import DataError, unknown_name
 from metad2a.runtime import numpy_rng
 
@@ -145,6 +145,10 @@ class GlyphImages(ImageSource):
     def content_keys(self, rows: Int[np.ndarray, " I"]) -> list[str]:
         """Return what names each image's stream: nothing is drawn."""
         return [f"glyph-{VERSION}-{self._seed}-{char}-{number}" for char, number in self._named(rows)]
+
+    def facts(self, rows: Int[np.ndarray, " I"]) -> list[ImageFacts]:
+        """Return the one size and mode that all have, and their keys: nothing is drawn."""
+        return [ImageFacts(SIZE, SIZE, "RGB", key) for key in self.content_keys(rows)]
 
     def _named(self, rows: Int[np.ndarray, " I"]) -> list[tuple[str, int]]:
         kinds, numbers = np.divmod(rows, self._per_class)

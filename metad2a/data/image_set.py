@@ -1,7 +1,5 @@
 """Labelled images, whatever they are stored in."""
 
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +7,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from metad2a.data.feature_file import SUFFIX
-from metad2a.data.folder import FolderImages, scan
-from metad2a.data.prepared import Prepared, is_prepared, unfinished
-from metad2a.data.sources import ArrayImages, ImageSource, used_classes
+from metad2a.data.csv_list import read_list
+from metad2a.data.encoded import FileImages
+from metad2a.data.folder import scan
+from metad2a.data.npz_file import read_npz
+from metad2a.data.options import absolute, with_options
+from metad2a.data.prepared import Prepared
+from metad2a.data.sources import ArrayImages, ImageFacts, ImageSource, used_classes
 from metad2a.errors import DataError, unknown_name
 from metad2a.runtime import numpy_rng
 
 Indices = Sequence[int] | Int[np.ndarray, " I"]
-
-FORMS = (
-    "a folder with one sub-folder per class or made by `metad2a data prepare`, a file.npz with x and y, "
-    "embedded:digits or embedded:glyphs, or a file.safetensors of features"
-)
-PLANNED = ("torchvision", "hf")
 
 
 class ImageSet:
@@ -67,31 +62,19 @@ class ImageSet:
 
     @classmethod
     def open(cls, spec: str) -> "ImageSet":
-        """Return the images that ``spec`` names: a folder, prepared or not, ``file.npz``, or ``embedded:NAME``.
+        """Return the images that ``spec`` names.
+
+        Args:
+            spec: a folder, prepared or not, ``file.npz``, ``list.csv``, ``torchvision:NAME``, ``hf:NAME`` or
+                ``embedded:NAME``; ``docs/how-to/use-your-images.md`` has their options.
 
         Raises:
             DataError: there are none, or they cannot be used.
-            UnknownNameError: there are no embedded images of this name.
+            UnknownNameError: there are no images of this name, or there is no such option.
         """
-        kind, colon, rest = spec.partition(":")
-        if colon and kind == "embedded":
-            return cls.embedded(rest)
-        if colon and kind in PLANNED:
-            raise DataError(f"images '{spec}': {kind}: is not supported yet. Supported: {FORMS}.")
-        path = Path(spec).expanduser()
-        if path.suffix.lower() == ".npz" and not path.is_dir():
-            return cls.from_npz(path)
-        if path.suffix.lower() == SUFFIX and path.is_file():
-            raise DataError(
-                f"{path} holds features, not images. It can be searched with, evaluated and meta-trained on, but "
-                "here the pixels are needed: give the images themselves."
-            )
-        if not path.is_dir():
-            problem = "is a file of no supported kind" if path.exists() else "do not exist"
-            if unfinished(path).is_dir():
-                problem += f" yet ({unfinished(path)} is their beginning: prepare them to the end)"
-            raise DataError(f"images '{spec}' {problem}. Give {FORMS}.")
-        return cls.from_prepared(path) if is_prepared(path) else cls.from_folder(path)
+        from metad2a.data.forms import open_images
+
+        return open_images(spec)
 
     @classmethod
     def from_folder(cls, path: str | Path) -> "ImageSet":
@@ -105,8 +88,8 @@ class ImageSet:
             DataError: the folder is missing, empty, has fewer than two classes or a file that is no image.
         """
         folder = Path(path).absolute()  # the files are opened later, perhaps from another working folder
-        paths, labels, classes = scan(folder)
-        return cls(FolderImages(paths), labels, classes, name=folder.name, source=str(folder))
+        found = scan(folder)
+        return cls(FileImages(found.paths), found.labels, found.classes, name=folder.name, source=str(folder))
 
     @classmethod
     def from_prepared(cls, path: str | Path) -> "ImageSet":
@@ -128,11 +111,73 @@ class ImageSet:
             DataError: the file is missing or broken, or its arrays cannot be used.
         """
         path = Path(path)
-        arrays = _read_npz(path)
-        classes = arrays.get("classes")
-        names = None if classes is None else [_text(name) for name in classes.ravel().tolist()]
+        arrays = read_npz(path)
+        names = arrays["classes"].tolist() if "classes" in arrays else None
         source = str(path.absolute())
         return cls.from_arrays(arrays["x"], arrays["y"], classes=names, name=path.stem, source=source)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, **options: str) -> "ImageSet":
+        """Return the images of a file that lists paths and labels; they are opened when asked for.
+
+        Args:
+            path: the file; its first line names its columns.
+            **options: ``path`` and ``label`` name the columns to take, ``root`` the folder that paths start from
+                (else that of the list), ``suffix`` what stands behind every path, as ``.jpg``.
+
+        Raises:
+            DataError: the list cannot be read, lacks a column, a path or a label, or a file is not there.
+        """
+        path = Path(path).expanduser().absolute()
+        if "root" in options:
+            options["root"] = absolute(options["root"])
+        found = read_list(path, **options)
+        source = with_options(str(path), options)
+        return cls(FileImages(found.paths), found.labels, found.classes, name=path.stem, source=source)
+
+    @classmethod
+    def from_torchvision(cls, dataset: Any, *, name: str = "", source: str | None = None) -> "ImageSet":
+        """Return the images of a data set of ``torchvision.datasets``, made without a transform.
+
+        Files are opened when asked for; what torchvision keeps in memory stays there.
+
+        Args:
+            dataset: its items are an image and a class number.
+            name: of the set; that of the data set's class when not given.
+            source: what ``open`` must be given to get the set again, if that is possible.
+
+        Raises:
+            DataError: its items are something else, or it has fewer than two classes.
+        """
+        from metad2a.data.torchvision_sets import images_of
+
+        return images_of(dataset, name=name, source=source)
+
+    @classmethod
+    def from_huggingface(
+        cls,
+        dataset: Any,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        name: str = "",
+        source: str | None = None,
+    ) -> "ImageSet":
+        """Return the images of a ``datasets.Dataset``; they are read when asked for.
+
+        Args:
+            dataset: one split, not streamed.
+            image: its column of images; the only one when not given.
+            label: its column of labels; the only one when not given.
+            name: of the set; that of the data set when not given.
+            source: what ``open`` must be given to get the set again, if that is possible.
+
+        Raises:
+            DataError: it has no such columns, or several; or fewer than two classes.
+        """
+        from metad2a.data.huggingface_sets import images_of
+
+        return images_of(dataset, image=image, label=label, name=name, source=source)
 
     @classmethod
     def from_arrays(
@@ -217,6 +262,14 @@ class ImageSet:
         """
         return self._images.content_keys(self._at(indices))
 
+    def facts(self, indices: Indices) -> list[ImageFacts]:
+        """Return what images are before anything is done to them; those that cannot be read say why."""
+        return self._images.facts(self._at(indices))
+
+    def where(self, index: int) -> str:
+        """Return what to call an image in a message: its path, or its number."""
+        return self._images.where(int(self._rows[index]))
+
     def _at(self, indices: Indices) -> Int[np.ndarray, " I"]:
         return self._rows[np.asarray(indices, dtype=np.int64)]
 
@@ -274,32 +327,3 @@ def rank_within_class(labels: Int[np.ndarray, " I"], rng: np.random.Generator) -
     ranks = np.empty(len(labels), np.int64)
     ranks[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
     return ranks
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise DataError(f"image file {path} does not exist. Give {FORMS}.")
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is no .npz file, or only a part of one. Write it with np.savez(file, x=x, y=y).")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = list(file.files)
-            arrays = {key: file[key] for key in ("x", "y", "classes") if key in found}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{path} has an array of Python objects, which is refused: reading it could run code. Give all "
-                "images one shape and the names one type, and save them again."
-            ) from error
-        raise DataError(f"{path} is damaged: {error}. Write it again.") from error
-    missing = [key for key in ("x", "y") if key not in arrays]
-    if missing:
-        raise DataError(
-            f"{path} has no array '{missing[0]}' (it has: {', '.join(found) or 'nothing'}). "
-            "Save it with np.savez(file, x=images, y=labels)."
-        )
-    return arrays
-
-
-def _text(name: object) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,8 +19,37 @@ SQUARE_VERSION = "centre-square-bicubic-1"
 """Names how images become squares; part of every cache key, so change it when the pixels change."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image is before anything is done to it.
+
+    Attributes:
+        width: in pixels, as it is meant to be seen.
+        height: in pixels, as it is meant to be seen.
+        mode: how colours are stored, by Pillow's names: L, P, RGB, RGBA, CMYK, I;16 ...
+        key: equal only for equal images, like ``ImageSource.content_keys``.
+        format: PNG, JPEG ...; empty for what is no file.
+        transparent: some of it may be.
+        turned: it is stored lying on its side, upside down or mirrored, and says so (EXIF).
+        animated: it has several pictures.
+        misnamed: the end of its name means another format.
+        problem: why it cannot be read; empty when it can.
+    """
+
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    key: str = ""
+    format: str = ""
+    transparent: bool = False
+    turned: bool = False
+    animated: bool = False
+    misnamed: bool = False
+    problem: str = ""
+
+
 class ImageSource(ABC):
-    """Some images that can be read by position. To add a kind of source, write these three methods."""
+    """Some images that can be read by position. To add a kind of source, write these four methods."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -32,6 +62,14 @@ class ImageSource(ABC):
     @abstractmethod
     def content_keys(self, rows: Int[np.ndarray, " I"]) -> list[str]:
         """Return a text for each image that is equal only for equal images, wherever they are stored."""
+
+    @abstractmethod
+    def facts(self, rows: Int[np.ndarray, " I"]) -> list[ImageFacts]:
+        """Return what each image is; one that cannot be read says why, and stops nothing."""
+
+    def where(self, row: int) -> str:
+        """Return what to call the image at ``row`` in a message."""
+        return f"image {row}"
 
 
 def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
@@ -83,6 +121,13 @@ class ArrayImages(ImageSource):
         """Return a hash of the pixels and their shape."""
         shape = str(self._x.shape[1:]).encode()
         return [hashlib.blake2b(shape + self._x[row].tobytes(), digest_size=16).hexdigest() for row in rows]
+
+    def facts(self, rows: Int[np.ndarray, " I"]) -> list[ImageFacts]:
+        """Return the one size and mode that all have, and their keys."""
+        height, width, channels = self._x.shape[1:]
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+        keys = self.content_keys(rows)
+        return [ImageFacts(width, height, mode, key, transparent=channels == 4) for key in keys]
 
 
 def _to_rgb(x: UInt8[np.ndarray, "I H W C"]) -> UInt8[np.ndarray, "I H W 3"]:

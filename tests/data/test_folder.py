@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metad2a.data import folder as folder_module
-from metad2a.data.folder import read_square
+from metad2a.data import encoded
+from metad2a.data.encoded import read_square
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import DataError
 
@@ -92,9 +92,9 @@ def test_an_image_without_extension_is_an_image(make_folder) -> None:
 
 def test_only_what_is_asked_for_is_opened(make_folder, monkeypatch) -> None:
     opened = []
-    real = folder_module.read_square
+    real = encoded.read_square
     monkeypatch.setattr(
-        folder_module, "read_square", lambda path, size: opened.append(path.name) or real(path, size)
+        encoded, "read_square", lambda path, where, size: opened.append(path.name) or real(path, where, size=size)
     )
     images = ImageSet.from_folder(make_folder(images=4))
     assert opened == []
@@ -182,7 +182,7 @@ def test_broken_link(make_folder) -> None:
 def test_text_with_the_name_of_an_image(tmp_path) -> None:
     (tmp_path / "a.jpg").write_text("not a picture")
     with pytest.raises(DataError, match=r"a\.jpg is no image"):
-        read_square(tmp_path / "a.jpg", 8)
+        read_square(tmp_path / "a.jpg", size=8)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
@@ -191,26 +191,26 @@ def test_truncated_file(tmp_path, name: str) -> None:
     path = save(tmp_path / name, noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"cannot read the image .*{name}.*truncated"):
-        read_square(path, 8)
+        read_square(path, size=8)
 
 
 def test_floating_point_image(tmp_path) -> None:
     path = save(tmp_path / "a.tiff", np.random.default_rng(0).random((8, 8), dtype=np.float32))
     with pytest.raises(DataError, match="floating-point"):
-        read_square(path, 8)
+        read_square(path, size=8)
 
 
 def test_decompression_bomb(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(DataError, match="decompression bomb"):
-        read_square(save(tmp_path / "a.png", halves(RED, BLUE)), 8)
+        read_square(save(tmp_path / "a.png", halves(RED, BLUE)), size=8)
 
 
 def test_exif_orientation_is_applied(tmp_path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
     path = save(tmp_path / "a.png", halves(RED, BLUE), exif=exif)
-    square = read_square(path, 8)
+    square = read_square(path, size=8)
     assert (square[:4] == RED).all()
     assert (square[4:] == BLUE).all()
 
@@ -219,39 +219,39 @@ def test_exif_orientation_of_a_large_jpeg(tmp_path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     large = np.repeat(np.repeat(halves(RED, BLUE), 100, 0), 120, 1)
-    square = read_square(save(tmp_path / "a.jpg", large, exif=exif, quality=95), 16).astype(int)
+    square = read_square(save(tmp_path / "a.jpg", large, exif=exif, quality=95), size=16).astype(int)
     assert np.abs(square[:6] - RED).max() < 8
     assert np.abs(square[10:] - BLUE).max() < 8
 
 
 def test_cmyk(tmp_path) -> None:
-    square = read_square(save(tmp_path / "a.jpg", halves(RED, BLUE), "CMYK", quality=100), 8).astype(int)
+    square = read_square(save(tmp_path / "a.jpg", halves(RED, BLUE), "CMYK", quality=100), size=8).astype(int)
     assert np.abs(square[:, 0] - RED).max() < 16
     assert np.abs(square[:, 7] - BLUE).max() < 16
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
 def test_modes_that_hold_colours(tmp_path, mode: str) -> None:
-    square = read_square(save(tmp_path / "a.png", halves(RED, BLUE), mode), 8)
+    square = read_square(save(tmp_path / "a.png", halves(RED, BLUE), mode), size=8)
     assert np.array_equal(square, halves(RED, BLUE))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1"])
 def test_gray_modes(tmp_path, mode: str) -> None:
-    square = read_square(save(tmp_path / "a.png", halves((255,) * 3, (0,) * 3), mode), 8)
+    square = read_square(save(tmp_path / "a.png", halves((255,) * 3, (0,) * 3), mode), size=8)
     assert np.array_equal(square, halves((255,) * 3, (0,) * 3))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path, name: str) -> None:
     values = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
-    square = read_square(save(tmp_path / name, values), 2)
+    square = read_square(save(tmp_path / name, values), size=2)
     assert square[..., 0].tolist() == [[0, 100], [200, 255]]
 
 
 def test_transparent_becomes_white(tmp_path) -> None:
     path = save(tmp_path / "a.png", halves((255, 0, 0, 0), (0, 0, 0, 128)))
-    square = read_square(path, 8)
+    square = read_square(path, size=8)
     assert (square[:, :4] == 255).all()
     assert (square[:, 4:] == 127).all()
 
@@ -260,7 +260,7 @@ def test_transparent_palette_becomes_white(tmp_path) -> None:
     image = Image.fromarray(halves(RED, BLUE)).quantize(2)
     red = image.getpixel((0, 0))
     image.save(tmp_path / "a.gif", transparency=red)
-    square = read_square(tmp_path / "a.gif", 8)
+    square = read_square(tmp_path / "a.gif", size=8)
     assert (square[:, :4] == 255).all()
     assert (square[:, 4:] == BLUE).all()
 
@@ -269,7 +269,7 @@ def test_transparent_palette_becomes_white(tmp_path) -> None:
 def test_the_centre_of_the_longer_side_counts(tmp_path, shape: tuple[int, ...]) -> None:
     pixels = np.zeros(shape, np.uint8)
     pixels[(slice(8, 16), slice(None)) if shape[0] > 8 else (slice(None), slice(8, 16))] = 255
-    assert (read_square(save(tmp_path / "a.png", pixels), 4) == 255).all()
+    assert (read_square(save(tmp_path / "a.png", pixels), size=4) == 255).all()
 
 
 @pytest.mark.parametrize("name", ["a.bmp", "a.gif", "a.jpg", "a.ppm", "a.png", "a.tga", "a.tiff", "a.webp"])

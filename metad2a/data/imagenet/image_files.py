@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from metad2a.data.folder import read_square
+from metad2a.data.encoded import read_square
 from metad2a.data.imagenet.originals import BYTES_AT_ONCE, Block, Originals
 from metad2a.errors import DataError
 
@@ -53,7 +53,7 @@ class ImageFiles(Originals):
 
 def _try(path: Path, size: int) -> np.ndarray | str:
     try:
-        return read_square(path, size)
+        return read_square(path, size=size)
     except DataError as error:
         return str(error)
 

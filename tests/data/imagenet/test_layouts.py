@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metad2a.data.folder import read_square
+from metad2a.data.encoded import read_square
 from metad2a.data.image_set import ImageSet
 from metad2a.data.imagenet import array_files, image_files
 from metad2a.data.imagenet.layouts import open_originals
@@ -52,7 +52,7 @@ def test_imagenet_folders(imagenet: MakeFolder) -> None:
     images = by_class(originals, pixels(originals, 12))
     for wnid in WNIDS:
         for image, path in zip(images[wnid], sorted((root / "train" / wnid).iterdir()), strict=True):
-            assert np.array_equal(image, read_square(path, 12))
+            assert np.array_equal(image, read_square(path, size=12))
     whole = ImageSet.from_folder(root / "train")
     assert np.array_equal(pixels(originals, 12), whole.load(range(len(whole)), 12))
     assert np.array_equal(pixels(originals, 12, np.array([1, 7, 16])), whole.load([1, 7, 16], 12))
@@ -64,8 +64,8 @@ def test_parts_of_imagenet_folders(imagenet: MakeFolder) -> None:
     assert np.bincount(val.labels).tolist() == [2] * 6
     assert np.bincount(both.labels).tolist() == [5] * 6
     first = sorted((root / "val" / WNIDS[0]).iterdir())[0]
-    assert np.array_equal(pixels(val, 12)[0], read_square(first, 12))
-    assert np.array_equal(pixels(both, 12)[3], read_square(first, 12))
+    assert np.array_equal(pixels(val, 12)[0], read_square(first, size=12))
+    assert np.array_equal(pixels(both, 12)[3], read_square(first, size=12))
     assert open_originals(root / "train", NONE).identity != val.identity
     assert np.array_equal(open_originals(root / "train", NONE).labels, open_originals(root, NONE).labels)
 
@@ -78,12 +78,12 @@ def test_tiny_imagenet(tiny_imagenet: Path) -> None:
     images = by_class(train, pixels(train, 16))
     for i, image in enumerate(images[WNIDS[2]]):
         path = tiny_imagenet / "train" / WNIDS[2] / "images" / f"{WNIDS[2]}_{i}.JPEG"
-        assert np.array_equal(image, read_square(path, 16))
+        assert np.array_equal(image, read_square(path, size=16))
     lines = (tiny_imagenet / "val/val_annotations.txt").read_text().splitlines()
     expected: dict[str, list[np.ndarray]] = {}
     for line in lines:
         name, wnid, *_ = line.split("\t")
-        expected.setdefault(wnid, []).append(read_square(tiny_imagenet / "val/images" / name, 16))
+        expected.setdefault(wnid, []).append(read_square(tiny_imagenet / "val/images" / name, size=16))
     for wnid, images_of_class in by_class(val, pixels(val, 16)).items():
         assert np.array_equal(images_of_class, expected[wnid])
 
