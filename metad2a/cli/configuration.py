@@ -26,7 +26,7 @@ from metad2a.runtime import check_writable, new_run_id, shipped
 # Keys whose values are plain texts, mostly paths: quoted, so that Hydra's grammar never reads them.
 PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
-    *("database", "out", "runs", "init", "note", "name", "label_recipe"),
+    *("database", "out", "runs", "init", "note", "name", "label_recipe", "arch", "test"),
 )
 # Keys whose values are lists of such texts.
 PLAIN_LISTS = ("images", "checkpoint")

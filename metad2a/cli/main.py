@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(database.app, name="database")
 
+_IMAGES = "Folder with one sub-folder a class | file.npz | list.csv | torchvision:NAME | hf:NAME | embedded:digits"
 _HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 Overrides = Annotated[
     list[str] | None,
@@ -64,7 +65,7 @@ def main() -> None:
 def search(
     images: Annotated[
         str,
-        typer.Argument(help="Folder with one sub-folder a class | file.npz | embedded:digits | file.safetensors"),
+        typer.Argument(help=f"{_IMAGES} | file.safetensors"),
     ],
     space: Annotated[
         str | None,
@@ -110,6 +111,17 @@ def search(
     )
 
 
+@app.command()
+def inspect(
+    images: Annotated[str, typer.Argument(help=_IMAGES)],
+    json: Annotated[Path | None, typer.Option(help="Write everything here.")] = None,
+) -> None:
+    """Say what is in a data set, what is wrong with it, and what will be done about it; compute nothing."""
+    from metad2a.cli.commands import inspect as command
+
+    command.run(images, json_file=json)
+
+
 @app.command(context_settings=_HYDRA)
 def train(kind: Annotated[str, typer.Argument(help="generator | predictor")], overrides: Overrides = None) -> None:
     """Meta-train a generator or a predictor; Hydra overrides such as experiment=demo, -m seed=0,1,2."""
@@ -137,6 +149,23 @@ def build_database(
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.build_database(overrides or [], dry_run=dry_run)
+
+
+@app.command("fit-network", context_settings=_HYDRA)
+def fit_network(
+    arch: Annotated[
+        str,
+        typer.Argument(
+            help="The space's text | FILE.json of a search: its first candidate | FILE.json#3: its third."
+        ),
+    ],
+    dataset: Annotated[str, typer.Argument(help="Images, in any form that `metad2a search` takes.")],
+    overrides: Overrides = None,
+) -> None:
+    """Train a found network and measure it on test images; recipe=short|nasbench201, test=DATASET, seed=0 ..."""
+    from metad2a.cli.commands import hydra_jobs
+
+    hydra_jobs.fit_network(arch, dataset, overrides or [])
 
 
 @app.command()

@@ -150,11 +150,33 @@ class BuildDatabaseConf:
     runs: str = MISSING
 
 
+@dataclass
+class FitNetworkConf:
+    """metad2a fit-network."""
+
+    task_name: str = MISSING
+    arch: str = MISSING
+    space: str = MISSING
+    dataset: str = MISSING
+    test: str = MISSING
+    valid_fraction: float = MISSING
+    test_fraction: float = MISSING
+    split_seed: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
+    json: str = MISSING
+    recipe: dict[str, Any] = field(default_factory=dict)
+    tracker: TrackerConf = field(default_factory=TrackerConf)
+    runs: str = MISSING
+
+
 def register() -> None:
     """Make the schemas known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="base_train", node=TrainConf)
     store.store(name="base_evaluate", node=EvaluateConf)
     store.store(name="base_build_database", node=BuildDatabaseConf)
+    store.store(name="base_fit_network", node=FitNetworkConf)
     store.store(group="model", name="base_generator", node=GeneratorConf)
     store.store(group="model", name="base_predictor", node=PredictorConf)

@@ -23,9 +23,9 @@ from metad2a.fitting.schedules import cosine
 from metad2a.runtime import stream_seed, torch_rng
 from metad2a.spaces.networks.lean import lean
 
-_EVALUATION_BATCH = 512
+EVALUATION_BATCH = 512
 _SMALLEST_STD = 1.0  # of 255: images without contrast are not divided by zero
-_ACCURACY = "val/accuracy"
+ACCURACY = "val/accuracy"
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,36 @@ def fit_network(
         Interrupted: Ctrl-C; the state is saved.
         CheckpointError: ``state_file`` is of another training.
     """
+    fit = network_fit(
+        net, train, valid, recipe, seed=seed, fabric=fabric, state_file=state_file, label=label, on_epoch=on_epoch
+    )
+    if state_file is not None and state_file.exists():
+        fit.restore()
+    with lean(net):
+        return _result(fit.run())
+
+
+def network_fit(
+    net: nn.Module,
+    train: LabelledImages,
+    valid: LabelledImages,
+    recipe: Recipe,
+    *,
+    seed: int,
+    fabric: Fabric | None = None,
+    state_file: Path | None = None,
+    label: str | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+    on_best: Callable[[], None] | None = None,
+) -> Fit:
+    """Return the fit that ``fit_network`` runs, for who wants to restore or watch it; run it inside ``lean(net)``.
+
+    Args and errors are those of ``fit_network``; ``on_best`` is called when the accuracy of the validation images
+    has improved.
+    """
     _check_sizes(train, valid)
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    normalize = _normalizer(train.images, fabric.device)
+    normalize = normalizer(*channel_moments(train.images), fabric.device)
     train, valid = train.to(fabric.device), valid.to(fabric.device)
     # Measured on a CPU: this layout halves the time of a step, the fused update takes off a tenth.
     net = net.to(memory_format=torch.channels_last)
@@ -123,7 +150,7 @@ def fit_network(
     scheduler = _scheduler(sgd, recipe, recipe.epochs * per_epoch)
     model, optimizer = fabric.setup(net, sgd)
     smooth_loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    fit = Fit(
+    return Fit(
         fabric=fabric,
         model=model,
         optimizer=optimizer,
@@ -134,15 +161,12 @@ def fit_network(
         scheduler=scheduler,
         schedule_on="step",
         validate=lambda: _validate(model, valid, normalize),
-        monitor=Monitor(_ACCURACY),
+        monitor=Monitor(ACCURACY),
         on_epoch=on_epoch,
+        on_best=on_best,
         state_file=state_file,
         label=label,
     )
-    if state_file is not None and state_file.exists():
-        fit.restore()
-    with lean(net):
-        return _result(fit.run())
 
 
 def _check_sizes(train: LabelledImages, valid: LabelledImages) -> None:
@@ -154,19 +178,24 @@ def _check_sizes(train: LabelledImages, valid: LabelledImages) -> None:
 
 
 def _result(state: FitState) -> NetworkFit:
-    accuracies = [row[_ACCURACY] for row in state.history]
+    accuracies = [row[ACCURACY] for row in state.history]
     return NetworkFit(accuracies[-1], max(accuracies), state.history, state.seconds)
 
 
-def _normalizer(
-    images: UInt8[Tensor, "n 3 s s"], device: torch.device
-) -> Callable[[UInt8[Tensor, "b 3 t t"]], Float[Tensor, "b 3 t t"]]:
+def channel_moments(images: UInt8[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """Return mean and standard deviation of each channel, of 255, in double precision."""
     values = torch.arange(256, dtype=torch.float64)
     # Counting the 256 values gives the exact moments without a float copy of all images.
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
     shares = counts.double() / counts.sum(1, keepdim=True)
     mean = shares @ values
-    std = (shares * (values - mean[:, None]) ** 2).sum(1).sqrt().clamp_min(_SMALLEST_STD)
+    return mean, (shares * (values - mean[:, None]) ** 2).sum(1).sqrt().clamp_min(_SMALLEST_STD)
+
+
+def normalizer(
+    mean: Float[Tensor, "3"], std: Float[Tensor, "3"], device: torch.device
+) -> Callable[[UInt8[Tensor, "b 3 t t"]], Float[Tensor, "b 3 t t"]]:
+    """Return what makes images as they were read into what networks see."""
     shift, scale = (moment.float().view(3, 1, 1).to(device) for moment in (mean, std))
     return lambda batch: ((batch.float() - shift) / scale).contiguous(memory_format=torch.channels_last)
 
@@ -229,9 +258,9 @@ def _scheduler(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
 def _validate(model: nn.Module, valid: LabelledImages, normalize: Callable[[Tensor], Tensor]) -> dict[str, float]:
     right, loss = 0, 0.0
     for images, labels in zip(
-        valid.images.split(_EVALUATION_BATCH), valid.labels.split(_EVALUATION_BATCH), strict=True
+        valid.images.split(EVALUATION_BATCH), valid.labels.split(EVALUATION_BATCH), strict=True
     ):
         scores: Any = model(normalize(images))
         right += int((scores.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(scores.float(), labels, reduction="sum"))
-    return {_ACCURACY: 100 * right / len(valid), "val/loss": loss / len(valid)}
+    return {ACCURACY: 100 * right / len(valid), "val/loss": loss / len(valid)}

@@ -1,4 +1,4 @@
-"""The commands that Hydra configures: train, evaluate, build-database; and resume, which continues one of them."""
+"""The commands that Hydra configures: train, evaluate, build-database, fit-network; resume continues them."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,10 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli import output
-from metad2a.cli.commands import build_plan
+from metad2a.cli.commands import build_plan, fit_request
 from metad2a.cli.configuration import launch, prepare, quote, run_dir
 from metad2a.cli.jobs import build_database as build_database_job
 from metad2a.cli.jobs import evaluate as evaluate_job
+from metad2a.cli.jobs import fit_network as fit_network_job
 from metad2a.cli.jobs import train as train_job
 from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
@@ -22,6 +23,7 @@ JOBS: dict[str, Job] = {
     "train": train_job.run,
     "evaluate": evaluate_job.run,
     "build-database": build_database_job.run,
+    "fit-network": fit_network_job.run,
 }
 KINDS = ("generator", "predictor")
 
@@ -50,6 +52,11 @@ def build_database(overrides: Sequence[str], *, dry_run: bool = False) -> None:
         build_plan.run([quote(text) for text in overrides])
         return
     launch("build_database", overrides, _job("build-database", []))
+
+
+def fit_network(arch: str, dataset: str, overrides: Sequence[str]) -> None:
+    """Train one network on a data set."""
+    launch("fit_network", fit_request.as_overrides(arch, dataset, overrides), _job("fit-network", []))
 
 
 def resume(folder: Path, devices: str | None = None) -> None:

@@ -18,6 +18,7 @@ from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import SPLITS, Split, split_database
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.fitting.loop import FitState
+from metad2a.fitting.precision import PRECISIONS, resolve_precision
 from metad2a.fitting.processes import Group
 from metad2a.models.checkpoint import MODELS, Checkpoint
 from metad2a.models.generator import Generator
@@ -38,7 +39,6 @@ from metad2a.training.selection import best_rows
 
 _log = logging.getLogger(__name__)
 
-PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed", "64-true")
 _POSITIVE = (
     "max_images_per_class",
     "images_per_class",
@@ -57,7 +57,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     _check(cfg)
     values = plain(cfg)
     device = resolve_device(cfg.device)
-    group = Group(device, _devices(cfg.trainer.devices, device), _precision(cfg.precision, device))
+    group = Group(device, _devices(cfg.trainer.devices, device), resolve_precision(cfg.precision, device))
     material = _Material.of(cfg)
     material.tell(cfg)
     with (
@@ -236,12 +236,6 @@ def _optimizer(cfg: DictConfig) -> Any:
         # A fused optimizer takes the scale off its gradients itself, when it is too late to clip them.
         node = OmegaConf.merge(node, {"fused": False})
     return instantiate_node(node, "optimizer")
-
-
-def _precision(name: str, device: str) -> Any:
-    if name != "auto":
-        return name
-    return "bf16-mixed" if device == "cuda" else "32-true"
 
 
 def _devices(asked: Any, device: str) -> int:

@@ -1,6 +1,5 @@
 """The paper's protocol on data sets without a table: the architectures found are trained with three seeds."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -8,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning_fabric import Fabric
 
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import DataError
+from metad2a.fitting.kept import KeptTrainings
 from metad2a.fitting.loop import DivergedError
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.fitting.recipe import Recipe
-from metad2a.runtime import write_json
 from metad2a.spaces.base import Architecture, SearchSpace
 
 SEEDS = (777, 888, 999)
@@ -94,8 +92,6 @@ class Trained:
 class FinalTraining:
     """Trains architectures; what is finished is kept, and what was interrupted goes on.
 
-    The files of a training are named by all that it depends on, so none is ever taken for another's.
-
     Args:
         space: of the architectures.
         train: images to learn from.
@@ -115,12 +111,12 @@ class FinalTraining:
         folder: Path,
         device: str = "cpu",
     ) -> None:
-        self._space, self._recipe, self._folder = space, recipe, folder
+        self._space, self._recipe = space, recipe
         self._num_classes = train.num_classes
         self._train = LabelledImages.of(train, recipe.resolution)
         self._test = LabelledImages.of(test, recipe.resolution)
         self._fabric = Fabric(accelerator=device, devices=1)
-        self._images = _digest(self._train, self._test)
+        self._kept = KeptTrainings(folder, recipe, self._train, self._test)
 
     def run(
         self,
@@ -147,22 +143,13 @@ class FinalTraining:
 
     def _one(self, arch: Architecture, seed: int) -> dict[str, Any]:
         text = self._space.format(arch)
-        key = hashlib.blake2b(
-            json.dumps([text, self._recipe.fingerprint, self._images]).encode(), digest_size=6
-        ).hexdigest()
-        done = self._folder / key / f"seed-{seed}.json"
-        if done.is_file():
-            return dict(json.loads(done.read_text(encoding="utf-8")))
-        state = done.with_suffix(".pt")
-        row = {"arch": text, "seed": seed, "recipe": self._recipe.to_dict()} | self._fit(arch, seed, state)
-        write_json(done, row)
-        state.unlink(missing_ok=True)
+        row = self._kept.once(text, seed, lambda place: self._fit(arch, seed, place.with_suffix(".pt")))
+        self._kept.place(text, seed).with_suffix(".pt").unlink(missing_ok=True)
         return row
 
     def _fit(self, arch: Architecture, seed: int, state: Path) -> dict[str, float | None]:
         with seeded(seed):
             net = self._space.build(arch, self._num_classes, **self._recipe.scale)
-        state.parent.mkdir(parents=True, exist_ok=True)
         try:
             fitted = fit_network(
                 net,
@@ -177,12 +164,3 @@ class FinalTraining:
         except DivergedError:
             return {"accuracy": None, "seconds": 0.0}
         return {"accuracy": fitted.accuracy, "seconds": fitted.seconds}
-
-
-def _digest(*parts: LabelledImages) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        for tensor in (part.images, part.labels):
-            digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
-    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""What `metad2a fit-network ARCH DATASET` asks for, as Hydra overrides."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metad2a.errors import ConfigError
+
+_PLACES = ("test", "json")  # overrides that name files
+
+
+def as_overrides(arch: str, dataset: str, overrides: Sequence[str]) -> list[str]:
+    """Return overrides that mean the same from any working folder.
+
+    Raises:
+        ConfigError: ``arch`` is a file that is no result of a search, or without that candidate.
+    """
+    text, space = read_arch(arch)
+    named = [] if space is None else [f"space={space}"]
+    return [f"arch={text}", f"dataset={_anywhere(dataset)}", *named, *(_placed(one) for one in overrides)]
+
+
+def read_arch(reference: str) -> tuple[str, str | None]:
+    """Return text and space of an architecture: the text itself (space None), or a candidate of ``FILE.json#RANK``.
+
+    Raises:
+        ConfigError: see ``as_overrides``.
+    """
+    name, _, rank = reference.rpartition("#") if ".json#" in reference else (reference, "", "1")
+    if not name.endswith(".json"):
+        return reference, None
+    try:
+        content: Any = json.loads(Path(name).read_text(encoding="utf-8"))
+        candidates = {str(one["rank"]): str(one["arch"]) for one in content["candidates"]}
+        space = str(content["space"])
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {name}: {error.strerror or error}. Give what `search --json` wrote."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{name} is no result of a search ({error!r}). Give what `search --json` wrote."
+        ) from error
+    if rank not in candidates:
+        raise ConfigError(f"{name} has no candidate of rank {rank}: it has {len(candidates)}. Give {name}#1, say.")
+    return candidates[rank], space
+
+
+def _placed(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return f"{key}={_anywhere(value)}" if equals and key in _PLACES and value else override
+
+
+def _anywhere(place: str) -> str:
+    """Return the absolute path of a file or folder that is there; other texts as they are."""
+    path = Path(place).expanduser()
+    return str(path.absolute()) if path.exists() else place
