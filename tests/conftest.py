@@ -213,6 +213,22 @@ def resnet18_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write random weights of timm's smallest ResNet, classifier and all; skip without timm."""
+    timm = pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = timm.create_model("test_resnet").state_dict()
+        # As after training: norms do something.
+        state |= {name: value.uniform_(0.5, 1.5) for name, value in state.items() if name.endswith("running_var")}
+    path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
+    save_file(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Checkpoint]:
     """Return a function that makes an untrained checkpoint; its arguments replace fields of it."""
 

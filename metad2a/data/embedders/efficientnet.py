@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with ImageNet weights from a Python package: an embedder that needs no download."""
 
 import hashlib
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metad2a.data.embedders.base import Embedder
+from metad2a.data.embedders.reference import whole
 from metad2a.errors import ConfigError
 
+NAME = "efficientnet-lite0"
+RESOLUTION = 160
 PREPROCESSING = "(x-127)/128, mean pool, v1"
 BATCH = 16  # what a layer writes still lies in the processor's cache when the next one reads it
 MIN_RESOLUTION = 32
@@ -24,7 +27,7 @@ class EfficientNetLite0(Embedder):
 
     EfficientNet: Tan and Le, ICML 2019 (arXiv:1905.11946); the Lite variant drops squeeze-and-excitation and
     uses ReLU6, so it is fast on CPUs. The weights were trained on ImageNet at 224 pixels; the default
-    resolution here trades a little of what they see for speed (docs/how-to/use-your-images.md has the table).
+    resolution here trades a little of what they see for speed (docs/how-to/choose-an-embedder.md has the table).
 
     Args:
         resolution: pixels a side; the network is fully convolutional, so any from 32 up will do.
@@ -33,19 +36,22 @@ class EfficientNetLite0(Embedder):
         ConfigError: the resolution is below 32.
     """
 
-    name = "efficientnet-lite0"
     dim = 1280
 
-    def __init__(self, resolution: int = 160) -> None:
+    def __init__(self, resolution: int = RESOLUTION) -> None:
         if resolution < MIN_RESOLUTION:
             raise ConfigError(
-                f"embedder '{self.name}' was given resolution {resolution}, but its network halves an image "
+                f"embedder '{NAME}' was given resolution {resolution}, but its network halves an image "
                 f"five times. Give {MIN_RESOLUTION} or more."
             )
+        self.name = whole(NAME, resolution=None if resolution == RESOLUTION else resolution, weights=None)
         self.resolution = resolution
-        weights = _weights_file()
-        self.fingerprint = f"{self.name}-{resolution}-{_digest(weights)}"
-        self._net = _load(weights, resolution)
+        self.fingerprint = f"{NAME}-{resolution}-{_digest(_weights_file())}"
+
+    @cached_property
+    def _net(self) -> Any:
+        """The network, made for the first image: who finds all features in the cache needs none."""
+        return _load(_weights_file(), self.resolution)
 
     def embed(self, images: UInt8[np.ndarray, "I S S 3"]) -> Float[Tensor, "I F"]:
         """Return the float32 features of RGB ``images`` of ``resolution`` pixels a side, on the CPU."""
@@ -81,8 +87,9 @@ def _load(weights: Path, resolution: int) -> Any:
     from efficientnet_lite_pytorch import EfficientNet
 
     # The package's padding is fixed when the network is built, hence the resolution here.
-    net = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    with torch.device("meta"):  # no random weights, and no draw from the global stream
+        net = EfficientNet.from_name(NAME, image_size=resolution)
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
     net.eval().requires_grad_(False)
     # Frozen norms are linear, so each becomes part of the convolution before it.
     for module in net.modules():

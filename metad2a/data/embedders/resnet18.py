@@ -12,6 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from metad2a.data.embedders.base import Embedder
+from metad2a.data.embedders.reference import whole
+from metad2a.data.embedders.weights import find_weights, load_state, read_weights
 from metad2a.errors import ConfigError
 
 NAME = "resnet18"
@@ -43,26 +45,33 @@ class ResNet18(Embedder):
     statistics of each set instead; an embedder knows one image at a time, so here all images are treated like
     those of meta-training.
 
-    The weights are those of ``torchvision.models.ResNet18_Weights.IMAGENET1K_V1``: the file that the environment
-    variable ``METAD2A_RESNET18_WEIGHTS`` names, else that in torch hub's cache, to which it is downloaded when it
-    is not there yet. They are read when the first image is embedded: who has feature files needs none.
+    The weights are those of ``torchvision.models.ResNet18_Weights.IMAGENET1K_V1`` in torch hub's cache, to which
+    they are downloaded when they are not there yet; or those of the file ``weights``, else of the file that the
+    environment variable ``METAD2A_RESNET18_WEIGHTS`` names. They are read when the first image is embedded: who has
+    feature files needs none.
+
+    Args:
+        weights: a file of ``torch.save`` or ``.safetensors``, in the layout of torchvision; see ``find_weights``.
 
     Raises:
-        ConfigError: the environment variable names no file.
+        ConfigError: the file is not there.
     """
 
-    name = NAME
     dim = DIM
     resolution = RESOLUTION
 
-    def __init__(self) -> None:
-        named = _named_file()
-        self.fingerprint = OFFICIAL_FINGERPRINT if named is None else _fingerprint(_digest(named))
+    def __init__(self, weights: str | Path | None = None) -> None:
+        asked = None if weights is None else Path(weights)
+        given = whole(NAME, resolution=None, weights=asked)
+        self._file = _named_file() if asked is None else find_weights(asked, of=given)
+        digest = _OFFICIAL_DIGEST if self._file is None else _digest(self._file)
+        self.name = NAME if digest == _OFFICIAL_DIGEST else given  # these any machine can download
+        self.fingerprint = _fingerprint(digest)
 
     @cached_property
     def _net(self) -> nn.Module:
         net = _empty_network()
-        _load(net, _named_file() or _cached_file())
+        _load(net, self._file or _cached_file())
         return net
 
     def embed(self, images: UInt8[np.ndarray, "I S S 3"]) -> Float[Tensor, "I F"]:
@@ -131,12 +140,5 @@ def _digest(path: Path) -> str:
 
 
 def _load(net: nn.Module, path: Path) -> None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        kept = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
-        net.load_state_dict(kept, assign=True)
-    except Exception as error:  # the file can be anything, so torch.load can fail in any way
-        raise ConfigError(
-            f"{path} holds no weights of torchvision's ResNet-18: {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+    of = "torchvision's ResNet-18"
+    load_state(net, read_weights(path, of=of), path, of=of, without={"fc"})

@@ -1,36 +1,93 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from metad2a import plugins
+from metad2a.data.embedders import efficientnet
 from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.data.embedders.efficientnet import EfficientNetLite0
-from metad2a.data.embedders.resnet18 import WEIGHTS_VARIABLE
+from metad2a.data.embedders.pixels import Pixels
+from metad2a.data.embedders.reference import Reference
+from metad2a.data.embedders.resnet18 import WEIGHTS_VARIABLE as RESNET18_VARIABLE
+from metad2a.data.embedders.weights import WEIGHTS_VARIABLE
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.testing.embedders import EmbedderContract
 
+EMBEDDERS = (
+    *("efficientnet-lite0", "efficientnet-lite0?resolution=96", "pixels"),
+    *("resnet18", "resnet18?weights=FILE"),
+    *("timm:test_resnet?weights=FILE", "timm:test_resnet?resolution=64&weights=FILE"),
+)
 
-@pytest.fixture(params=plugins.names("embedders"))
-def embedder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Embedder:
-    if request.param == "resnet18":  # its real weights are a download
-        monkeypatch.setenv(WEIGHTS_VARIABLE, str(request.getfixturevalue("resnet18_weights")))
-    return get_embedder(request.param)
+
+@pytest.fixture(params=EMBEDDERS)
+def reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every embedder's real weights but EfficientNet-Lite0's are a download, so here they are random."""
+    if request.param == "resnet18":
+        monkeypatch.setenv(RESNET18_VARIABLE, str(request.getfixturevalue("resnet18_weights")))
+    weights = "timm_weights" if request.param.startswith("timm") else "resnet18_weights"
+    name, option, _ = request.param.partition("FILE")
+    return name + str(request.getfixturevalue(weights)) if option else name
 
 
 class TestEveryEmbedder(EmbedderContract):
-    pass
+    @pytest.fixture
+    def embedder(self, reference: str) -> Embedder:
+        return get_embedder(reference)
+
+    @pytest.fixture
+    def again(self, reference: str) -> Embedder:
+        return get_embedder(reference)
 
 
-def test_built_in_embedders_are_found() -> None:
-    assert {"efficientnet-lite0", "pixels"} <= set(plugins.names("embedders"))
-    for name in ("efficientnet-lite0", "pixels"):
-        assert get_embedder(name).name == name
+def test_every_installed_embedder_is_tested() -> None:
+    assert {Reference.parse(text).name for text in EMBEDDERS} == set(plugins.names("embedders"))
 
 
-def test_unknown_embedder() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'pixels'"):
-        get_embedder("pixel")
+def test_the_name_makes_the_embedder_again(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = get_embedder(reference)
+    monkeypatch.setenv(WEIGHTS_VARIABLE, Reference.parse(reference).options.get("weights", ""))
+    again = get_embedder(embedder.name)
+    assert (again.name, again.fingerprint) == (embedder.name, embedder.fingerprint)
+    assert "/" not in embedder.name
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "words"),
+    [
+        ("pixel", UnknownNameError, "unknown embedder 'pixel'. Did you mean 'pixels'?"),
+        ("tim:resnet18", UnknownNameError, "Did you mean 'timm'?"),
+        ("pixels?resolution=3", UnknownNameError, "unknown option of the embedder 'pixels' 'resolution'"),
+        ("efficientnet-lite0?resolutin=96", UnknownNameError, "Did you mean 'resolution'?"),
+        ("efficientnet-lite0?resolution=big", ConfigError, "resolution=big is no whole number"),
+        ("efficientnet-lite0?resolution=16", ConfigError, "resolution 16"),
+        ("efficientnet-lite0?resolution", ConfigError, "the option 'resolution' has no value"),
+        ("efficientnet-lite0?resolution=64&resolution=96", ConfigError, "'resolution' is given twice"),
+        ("pixels:small", ConfigError, "'pixels' is a model itself. Leave out ':small'"),
+        ("timm", ConfigError, "needs the name of a model: timm:MODEL?resolution=&weights="),
+        ("resnet18?weights=nowhere.pth", ConfigError, f"no file nowhere.pth. Set {WEIGHTS_VARIABLE} to the file"),
+    ],
+)
+def test_references_that_cannot_be_used(reference: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        get_embedder(reference)
+
+
+def test_references_are_texts_again() -> None:
+    for text in (*EMBEDDERS, "timm:a.b_c?weights=/ä b/c=d+e%20.pth"):
+        assert str(Reference.parse(text)) == text
+
+
+def test_a_package_of_others_can_have_options_and_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(Pixels):
+        def __init__(self, model: str, colour: str = "red") -> None:
+            self.what = (model, colour)
+
+    monkeypatch.setattr(plugins, "load", lambda kind, name: Theirs)
+    assert get_embedder("theirs:small?colour=blue").what == ("small", "blue")  # type: ignore[attr-defined]
 
 
 def test_fingerprint_depends_on_the_resolution() -> None:
@@ -39,9 +96,10 @@ def test_fingerprint_depends_on_the_resolution() -> None:
     assert small.fingerprint == EfficientNetLite0(64).fingerprint
 
 
-def test_too_small_a_resolution() -> None:
-    with pytest.raises(ConfigError, match="resolution 16"):
-        EfficientNetLite0(16)
+def test_the_network_is_made_for_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search whose features are all known must not wait for it."""
+    monkeypatch.setattr(efficientnet, "_load", lambda *_: pytest.fail("the network was made"))
+    assert EfficientNetLite0().fingerprint.startswith("efficientnet-lite0-160-")
 
 
 def test_the_number_of_threads_is_left_alone() -> None:
