@@ -95,7 +95,8 @@ def _result(fit: FoundFit, parts: LoadedParts, shared: int) -> dict[str, Any]:
 
 
 def _keep(result: dict[str, Any], folder: Path, tracker: Tracker) -> None:
-    tracker.metrics({"test/accuracy": result["test"]["accuracy"]}, step=int(result["curve"][-1]["step"]))
+    # A step of its own: a finished run that is resumed rewinds to the last one of the training.
+    tracker.metrics({"test/accuracy": result["test"]["accuracy"]}, step=int(result["curve"][-1]["step"]) + 1)
     write_json(folder / RESULT_FILE, result)
     for name, kind in ((f"{CHECKPOINTS}/{BEST_FILE}", "model"), (f"{CHECKPOINTS}/{LAST_FILE}", "model")):
         tracker.artifact(folder / name, kind)
