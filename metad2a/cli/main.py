@@ -169,6 +169,43 @@ def fit_network(
 
 
 @app.command()
+def export(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="Run folder of fit-network, or a file of its weights | the space's text of an architecture | "
+            "FILE.json of a search: its first candidate | FILE.json#3: its third."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    num_classes: Annotated[int | None, typer.Option(help="Outputs, where the network does not say.")] = None,
+    space: Annotated[str | None, typer.Option(help="Search space of a text; else nasbench201.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights: of fit-network, or a state_dict of torch.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Pixels a side of its images.")] = None,
+    scale: Annotated[
+        list[str] | None, typer.Option(help="A size option of the space, as channels=16; may be repeated.")
+    ] = None,
+    onnx: Annotated[
+        bool | None,
+        typer.Option("--onnx/--no-onnx", help="Write network.onnx; else where onnx is installed.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a network as Python code that needs torch alone, with its weights, as ONNX, and with a card."""
+    from metad2a.cli.commands import export as command
+
+    command.run(
+        network,
+        out,
+        num_classes=num_classes,
+        space=space,
+        weights=weights,
+        resolution=resolution,
+        scale=scale or [],
+        onnx=onnx,
+    )
+
+
+@app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")],
     devices: Annotated[

@@ -42,7 +42,7 @@ def network_module(
     scale: dict[str, int],
     moments: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> str:
-    """Return the module: what it is, the classes of the space's ``source``, ``build`` and, if possible, ``prepare``.
+    """Return the module: what it is, the space's ``source``, and functions ``build`` and, if possible, ``prepare``.
 
     Args:
         space: of ``arch``.

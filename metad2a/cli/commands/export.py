@@ -1,0 +1,79 @@
+"""metad2a export."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metad2a.cli import output
+from metad2a.cli.commands.fit_request import read_arch
+from metad2a.cli.commands.search import command_line
+from metad2a.errors import ConfigError
+from metad2a.fitting.fitted import SUFFIX, load_fitted
+from metad2a.search.export import export_network
+from metad2a.spaces.registry import get_space
+
+
+def run(
+    network: str,
+    out: Path,
+    *,
+    num_classes: int | None,
+    space: str | None,
+    weights: Path | None,
+    resolution: int | None,
+    scale: Sequence[str],
+    onnx: bool | None,
+) -> None:
+    """Write the folder and say what is in it.
+
+    Raises:
+        ConfigError: an option cannot be understood, or contradicts another one.
+    """
+    options: dict[str, Any] = {
+        "resolution": resolution,
+        "scale": _sizes(scale) if scale else None,
+        "onnx": onnx,
+        "about": {"command": command_line()},
+    }
+    path = Path(network).expanduser()
+    if path.is_dir() or path.suffix == SUFFIX:
+        if weights is not None or space is not None:
+            raise ConfigError(f"{network} is a trained network: leave out --weights and --space.")
+        folder = export_network(load_fitted(path), out, num_classes, **options)
+    else:
+        text, searched = read_arch(network)
+        if searched is not None:
+            if space not in (None, searched):
+                raise ConfigError(f"{network} is of the space '{searched}', not '{space}'. Leave out --space.")
+            found = _search_of(network, text)
+            options["about"] |= found["about"]
+            num_classes = num_classes or found["num_classes"]
+        arch = get_space(searched or space or "nasbench201").parse(text)
+        folder = export_network(arch, out, num_classes, weights=weights, **options)
+    for file in sorted(folder.iterdir()):
+        output.wrote(file)
+
+
+def _sizes(texts: Sequence[str]) -> dict[str, int]:
+    sizes = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not name or not number.isdecimal():
+            raise ConfigError(f"--scale {text}: give a name and a whole number, as in channels=16.")
+        sizes[name] = int(number)
+    return sizes
+
+
+def _search_of(reference: str, text: str) -> dict[str, Any]:
+    """Return what the file of a search says of its candidate ``text``."""
+    content = json.loads(Path(reference.rpartition("#")[0] or reference).read_text(encoding="utf-8"))
+    candidate = next(one for one in content["candidates"] if one["arch"] == text)
+    dataset = content.get("dataset") or {}
+    about = {key: candidate.get(key) for key in ("rank", "predicted", "std", "latency_ms")}
+    about |= {"checkpoint": content.get("checkpoint"), "search_seed": content.get("seed")}
+    about |= {"dataset": dataset.get("name")}
+    # JSON of others may hold numbers that are none.
+    kept = {key: value for key, value in about.items() if not (isinstance(value, float) and math.isnan(value))}
+    return {"about": kept, "num_classes": dataset.get("classes")}
