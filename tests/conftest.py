@@ -22,6 +22,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
+from metad2a.models.reference import Reference
 from metad2a.runtime import torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
 
@@ -248,6 +249,28 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
             embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": feature_dim},
             images_per_class=4,
             target={"mean": 70.0, "std": 5.0},
+        )
+        return replace(whole, **fields)
+
+    return make
+
+
+@pytest.fixture
+def make_reference() -> Callable[..., Reference]:
+    """Return a function that makes what a checkpoint keeps of its meta-training; its arguments replace fields."""
+
+    def make(feature_dim: int = FEATURE_DIM, **fields: Any) -> Reference:
+        cells = NASBench201()
+        whole = Reference(
+            classes=tuple(f"class {number}" for number in range(12)),
+            means=torch.rand(12, feature_dim, generator=torch_rng("reference")).half(),
+            tasks=torch.tensor([[0, 1, 2], [3, 4, 5], [6, 7, -1], [9, 10, 11]], dtype=torch.int32),
+            archs=tuple(cells.format(arch) for arch in cells.sample(2, np.random.default_rng(0))),
+            accuracy=torch.tensor([60.0, 70.0, 80.0, 65.0]),
+            best=torch.tensor([0, 1, 1, 0], dtype=torch.int32),
+            best_accuracy=torch.tensor([62.0, 71.0, 85.0, 65.0]),
+            sizes=(1, 5),
+            loneliness=torch.linspace(0, 0.1, 101).expand(2, 101),
         )
         return replace(whole, **fields)
 

@@ -19,12 +19,14 @@ from metad2a.data.embedders.base import Embedder
 from metad2a.errors import CheckpointError
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
+from metad2a.models.reference import Reference
 from metad2a.runtime import atomic_path
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
 MODELS: dict[str, type[Generator] | type[Predictor]] = {"generator": Generator, "predictor": Predictor}
 _HEADER = "metad2a"
+_REFERENCE = "reference"  # stands where the name of a part does
 
 
 class EmbedderInfo(TypedDict):
@@ -72,6 +74,7 @@ class Checkpoint:
         train_archs: texts of the architectures seen in training; what is not among them is novel.
         metrics: measured in training, by name.
         provenance: where it comes from: data, seeds, version, date.
+        reference: the classes and tasks of the training; None where nobody noted them.
     """
 
     parts: dict[str, Part]
@@ -83,6 +86,7 @@ class Checkpoint:
     train_archs: tuple[str, ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically.
@@ -98,12 +102,15 @@ class Checkpoint:
             "metad2a_version": metad2a.__version__,
             "parts": {name: part.config for name, part in self.parts.items()},
         } | {name: getattr(self, name) for name in _FIELDS}
-        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
         tensors = {
             f"{name}.{key}": tensor.detach().cpu().contiguous()
             for name, part in self.parts.items()
             for key, tensor in part.state.items()
         }
+        if self.reference is not None:
+            header[_REFERENCE] = self.reference.header()
+            tensors |= {f"{_REFERENCE}.{key}": tensor for key, tensor in self.reference.tensors().items()}
+        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={_HEADER: text})
 
@@ -123,13 +130,15 @@ class Checkpoint:
             values["train_archs"] = tuple(values["train_archs"])
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
-        checkpoint = cls(parts=parts, **values)
-        for name in parts:
-            try:
+        try:
+            for name in parts:
                 _check_fit(name, empty_model(name, parts[name].config), parts[name].state)
-            except CheckpointError as error:
-                raise CheckpointError(f"{path}: {error}") from error
-        return checkpoint
+            reference = None
+            if _REFERENCE in header:
+                reference = Reference.restore(header[_REFERENCE], tensors.get(_REFERENCE, {}))
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        return cls(parts=parts, **values, reference=reference)
 
     def build(self, part: str) -> Any:
         """Return the model of ``part`` with its weights, in evaluation mode.
@@ -168,10 +177,16 @@ class Checkpoint:
             embedder_fingerprint = embedder.fingerprint
         if embedder_fingerprint not in (None, self.embedder["fingerprint"]):
             other = f"'{embedder.name}'" if embedder else "another embedder"
+            same = embedder is not None and embedder.name == self.embedder["name"]
+            give = (
+                "Give it the weights of the training (docs/how-to/choose-an-embedder.md says how)"
+                if same
+                else f"Embed the images with '{self.embedder['name']}'"
+            )
             raise CheckpointError(
                 f"the checkpoint was trained on features of the embedder '{self.embedder['name']}' "
                 f"({self.embedder['fingerprint']}), these are of {other} ({embedder_fingerprint}). "
-                f"Embed the images with '{self.embedder['name']}', or train on the new features."
+                f"{give}, or train on the new features."
             )
 
     @staticmethod
@@ -198,10 +213,12 @@ class Checkpoint:
             train_archs=a.train_archs,
             metrics={**a.metrics, **b.metrics},
             provenance={**a.provenance, **b.provenance},
+            # What is predicted depends on the predictor's tasks.
+            reference=b.reference or a.reference,
         )
 
 
-_FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name != "parts")
+_FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name not in ("parts", _REFERENCE))
 
 
 def build_model(name: str, part: Part) -> Generator | Predictor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,12 @@ from metad2a.fitting.loop import Fit, FitState, Monitor
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
+from metad2a.models.reference import Reference
 from metad2a.runtime import stream_seed
 from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.base import Tracker
 from metad2a.training.objectives import Objective
+from metad2a.training.reference import reference_of
 
 Kind = Literal["generator", "predictor"]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -143,6 +146,10 @@ class MetaTraining:
         per_epoch = self.objective.batches_per_epoch if self.schedule.schedule_on == "step" else 1
         return self.make_scheduler(optimizer, total_steps=self.schedule.epochs * per_epoch)
 
+    @cached_property
+    def _reference(self) -> Reference:
+        return reference_of(self.objective.data)
+
     def _save_best(self, state: FitState) -> None:
         if not self.fabric.is_global_zero:
             return
@@ -162,6 +169,7 @@ class MetaTraining:
             train_archs=tuple(dict.fromkeys([*objective.data.arch_frequencies(), *self.seen_before])),
             metrics={objective.kind: {name: value for name, value in row.items() if math.isfinite(value)}},
             provenance={objective.kind: self.provenance | {"epoch": row["epoch"]}},
+            reference=self._reference,
         ).save(self.best_file)
 
 

@@ -17,7 +17,7 @@ from metad2a.models.predictor import Predictor
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import ArchBatch, SearchSpace
 from metad2a.training.meta_data import MetaData
-from metad2a.training.ranking import mean_of_repeats, rank_agreement, spearman_within
+from metad2a.training.ranking import mean_of_repeats, pair_error, rank_agreement, spearman_within
 from metad2a.training.selection import advantage
 
 _VALIDATION_BATCH = 128
@@ -192,8 +192,9 @@ class PredictorObjective(Objective):
         ``val/spearman`` pools all records, so it also rewards knowing which task is easy; what chooses networks is
         ``val/spearman_advantage``: what a prediction adds to the task's mean over some architectures, against what
         the record's accuracy adds to what its task explains. ``val/spearman_within_tasks`` is the mean over tasks
-        with four architectures or more. A pair of task and architecture with several records counts once, by their
-        mean.
+        with four architectures or more. ``val/pair_error`` is how far a predicted difference between two
+        architectures of a task is from the true one, in percent. A pair of task and architecture with several
+        records counts once, by their mean.
         """
         predictor = cast("Predictor", getattr(model, "module", model))
         mean, scale = self.target
@@ -226,11 +227,13 @@ class PredictorObjective(Objective):
             *(self.data.accuracy[rows].double().numpy(), self._advantage[counted]),
         )
         within, tasks = spearman_within(predicted, true, task)
+        between, pairs = pair_error(predicted, true, task)
         return {
             **{f"{prefix}{name}": value for name, value in rank_agreement(predicted, true).items()},
             f"{prefix}mae": float(abs(predicted - true).mean()),
             f"{prefix}spearman_advantage": rank_agreement(added, advantage)["spearman"],
             **({f"{prefix}spearman_within_tasks": within} if tasks else {}),
+            **({f"{prefix}pair_error": between} if pairs else {}),
         }
 
 

@@ -56,3 +56,18 @@ def spearman_within(
     usable: Any = sums[large & (sums["xx"] > 0) & (sums["yy"] > 0)]
     values = usable["xy"] / np.sqrt(usable["xx"] * usable["yy"])
     return float(values.mean()), len(values)
+
+
+def pair_error(predicted: Vector, true: Vector, groups: Int[np.ndarray, " R"]) -> tuple[float, int]:
+    """Return the root mean square error of differences between two rows of a group, and how many pairs that are.
+
+    Its unit is that of the values. What is predicted too high or too low for a whole group costs nothing.
+    """
+    _, number = np.unique(groups, return_inverse=True)
+    error = predicted - true
+    size, total, squares = (
+        np.bincount(number, weights=weight) for weight in (np.ones_like(error), error, error**2)
+    )
+    pairs = int((size * (size - 1)).sum()) // 2
+    # The squared differences of all pairs of a group add up to n * sum of squares - square of the sum.
+    return (float(np.sqrt((size * squares - total**2).clip(0).sum() / pairs)) if pairs else float("nan")), pairs

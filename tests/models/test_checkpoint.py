@@ -22,6 +22,7 @@ from metad2a.models.checkpoint import SCHEMA_VERSION, Checkpoint, Part
 from metad2a.models.generator import Generator
 from metad2a.models.official import MODULES, UNUSED, read_official
 from metad2a.models.predictor import Predictor
+from metad2a.models.reference import Reference
 from metad2a.runtime import torch_rng
 
 SIZE: dict[str, int] = {"feature_dim": 10, "num_types": 7, "num_nodes": 8, "hidden": 12, "latent": 8}
@@ -78,6 +79,30 @@ def test_round_trip(saved: Path) -> None:
     graphs = generator.sample(generator.encode(sets)[0], generator=torch_rng(0))
     assert torch.equal(predictor(sets, graphs), original["predictor"](sets, graphs))
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_what_it_was_meta_trained_on(make_reference: Callable[..., Reference], tmp_path: Path) -> None:
+    path, reference = tmp_path / "with.safetensors", make_reference()
+    whole = replace(checkpoint("generator", "predictor"), reference=reference)
+    whole.save(path)
+    loaded = Checkpoint.load(path)
+    assert loaded.reference is not None
+    assert loaded.reference.header() == reference.header()
+    for name, tensor in reference.tensors().items():
+        assert torch.equal(loaded.reference.tensors()[name], tensor), name
+    assert set(loaded.parts) == {"generator", "predictor"}
+    generator, predictor = checkpoint("generator"), checkpoint("predictor")
+    for pair in (
+        (replace(generator, reference=reference), predictor),
+        (predictor, replace(generator, reference=reference)),
+    ):
+        assert Checkpoint.merge(*pair).reference is reference
+    other = make_reference(classes=tuple("abcdefghijkl"))
+    pair = replace(generator, reference=reference), replace(predictor, reference=other)
+    assert Checkpoint.merge(*pair).reference is other
+    rewrite(path, lambda header: header["reference"]["classes"].pop())
+    with pytest.raises(CheckpointError, match=r"with\.safetensors: what it was meta-trained on is damaged: means"):
+        Checkpoint.load(path)
 
 
 def test_training_a_built_model_does_not_change_the_checkpoint(saved: Path) -> None:
