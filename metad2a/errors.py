@@ -47,6 +47,7 @@ class UnknownNameError(UserError, ValueError):
 def unknown_name(kind: str, name: str, options: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown ``name``, with the closest of ``options`` and the whole list."""
     known = sorted(options)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    lower = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    hint = f" Did you mean '{lower[close[0]]}'?" if close else ""
     return UnknownNameError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}.")

@@ -12,7 +12,8 @@ from jaxtyping import Int
 from metad2a.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
-OPTIONS = ("path", "label", "root", "suffix")
+OPTIONS = {"path": "path_column", "label": "label_column", "root": "root", "suffix": "suffix"}
+"""What a text may say of a list, and the arguments it is."""
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "img", "id", "image_id")
 LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "species", "labels", "y")
 _DELIMITERS = ",;\t|"
@@ -35,28 +36,37 @@ class CsvList:
     missing: tuple[str, ...] = ()
 
 
-def read_list(path: Path, *, complete: bool = True, **options: str) -> CsvList:
+def read_list(
+    path: Path,
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    root: str | Path | None = None,
+    suffix: str = "",
+    complete: bool = True,
+) -> CsvList:
     """Return the images that a file lists.
 
     Args:
         path: the file; its first line names the columns, which commas, semicolons, tabs or bars separate.
+        path_column: of the paths; the first of ``PATH_COLUMNS`` that there is when not given.
+        label_column: of the labels; the first of ``LABEL_COLUMNS`` that there is when not given.
+        root: folder that paths start from; that of the list when not given.
+        suffix: is put behind every path, for lists of names without an end.
         complete: a file that is missing is an error.
-        **options: ``path`` and ``label`` name the columns, else the first of ``PATH_COLUMNS`` and
-            ``LABEL_COLUMNS`` that there is; ``root`` is the folder that paths start from, else that of the list;
-            ``suffix`` is put behind every path, for lists of names without an end.
 
     Raises:
         DataError: the list cannot be read, lacks a column, a path or a label, or names fewer than two classes.
     """
     columns, rows = _read(path)
-    path_at = _column(path, columns, "path", options.get("path"), PATH_COLUMNS)
-    label_at = _column(path, columns, "label", options.get("label"), LABEL_COLUMNS)
-    root = Path(options.get("root", path.parent)).expanduser().absolute()
+    path_at = _column(path, columns, "path", path_column, PATH_COLUMNS)
+    label_at = _column(path, columns, "label", label_column, LABEL_COLUMNS)
+    root = Path(root or path.parent).expanduser().absolute()
     if not root.is_dir():
         raise DataError(
             f"{path}: there is no folder {root} for its paths to start from. Give another ?root=FOLDER."
         )
-    names = [_cell(path, line, row, path_at, "path") + options.get("suffix", "") for line, row in rows]
+    names = [_cell(path, line, row, path_at, "path") + suffix for line, row in rows]
     labels = [_cell(path, line, row, label_at, "label") for line, row in rows]
     classes = tuple(sorted(set(labels), key=_number_or_text))
     if len(classes) < 2:

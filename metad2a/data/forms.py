@@ -47,7 +47,7 @@ def open_images(spec: str) -> ImageSet:
 
 
 def csv_of(spec: str) -> tuple[Path, dict[str, str]] | None:
-    """Return the list that ``spec`` names and its options; None when it names none.
+    """Return the list that ``spec`` names and the arguments of ``from_csv``; None when it names none.
 
     Raises:
         DataError: the options are of another form.
@@ -58,7 +58,7 @@ def csv_of(spec: str) -> tuple[Path, dict[str, str]] | None:
     path = Path(base).expanduser()
     if path.suffix.lower() not in SUFFIXES or path.is_dir():
         return None
-    return path, parse_options(query, OPTIONS, what=path.name)
+    return path, {OPTIONS[key]: text for key, text in parse_options(query, OPTIONS, what=path.name).items()}
 
 
 def _torchvision(rest: str) -> ImageSet:

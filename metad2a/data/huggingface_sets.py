@@ -68,7 +68,7 @@ def images_of(
     labels, classes = _labels(name, dataset, label)
     try:
         closed = dataset.select_columns([image]).cast_column(image, Image(decode=False)).with_format(None)
-    except (TypeError, ValueError) as error:  # pyarrow's errors are of these types
+    except (TypeError, ValueError, NotImplementedError) as error:  # what pyarrow's errors are
         raise DataError(
             f"hf:{name}: column '{image}' holds no images ({error}). Give another: image=COLUMN."
         ) from error
@@ -143,18 +143,19 @@ def _labels(name: str, dataset: Any, column: str) -> tuple[Int[np.ndarray, " I"]
     from datasets import ClassLabel
 
     feature = dataset.features[column]
-    values = dataset.select_columns([column]).with_format("arrow")[:][column].to_pandas().to_numpy()
-    if isinstance(feature, ClassLabel) and (values.dtype.kind != "i" or values.min() < 0):
+    cells = dataset.select_columns([column]).with_format("arrow")[:][column]
+    values = cells.to_numpy()
+    if cells.null_count or (isinstance(feature, ClassLabel) and values.min() < 0):
         raise DataError(
             f"hf:{name}: some images have no {column}. Is it a split without labels? Choose another: split=NAME."
         )
     if isinstance(feature, ClassLabel):
         return values.astype(np.int64), list(feature.names)
-    if values.dtype.kind not in "iubOU" or any(value is None for value in values.tolist()):
+    if values.dtype.kind not in "iubO" or not isinstance(values[0], (str, np.integer, np.bool_)):
         raise DataError(
             f"hf:{name}: column '{column}' ({feature}) is no class of each image. Give another: label=COLUMN."
         )
-    used, numbers = np.unique(values.astype(str) if values.dtype.kind in "OU" else values, return_inverse=True)
+    used, numbers = np.unique(values.astype(str) if values.dtype.kind == "O" else values, return_inverse=True)
     return numbers.astype(np.int64), [str(value) for value in used]
 
 

@@ -117,22 +117,32 @@ class ImageSet:
         return cls.from_arrays(arrays["x"], arrays["y"], classes=names, name=path.stem, source=source)
 
     @classmethod
-    def from_csv(cls, path: str | Path, **options: str) -> "ImageSet":
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        path_column: str | None = None,
+        label_column: str | None = None,
+        root: str | Path | None = None,
+        suffix: str = "",
+    ) -> "ImageSet":
         """Return the images of a file that lists paths and labels; they are opened when asked for.
 
         Args:
             path: the file; its first line names its columns.
-            **options: ``path`` and ``label`` name the columns to take, ``root`` the folder that paths start from
-                (else that of the list), ``suffix`` what stands behind every path, as ``.jpg``.
+            path_column: of the paths; one with a usual name when not given.
+            label_column: of the labels; one with a usual name when not given.
+            root: folder that paths start from; that of the list when not given.
+            suffix: stands behind every path, as ``.jpg`` where names have no end.
 
         Raises:
             DataError: the list cannot be read, lacks a column, a path or a label, or a file is not there.
         """
         path = Path(path).expanduser().absolute()
-        if "root" in options:
-            options["root"] = absolute(options["root"])
-        found = read_list(path, **options)
-        source = with_options(str(path), options)
+        root = absolute(str(root)) if root else ""
+        found = read_list(path, path_column=path_column, label_column=label_column, root=root, suffix=suffix)
+        said = {"path": path_column, "label": label_column, "root": root, "suffix": suffix}
+        source = with_options(str(path), {key: value for key, value in said.items() if value})
         return cls(FileImages(found.paths), found.labels, found.classes, name=path.stem, source=source)
 
     @classmethod

@@ -1,8 +1,6 @@
-"""Images that something makes one by one, as most data sets of torchvision do."""
+"""Images that a data set of torchvision makes one by one."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from metad2a.errors import DataError
 
 
 class ItemImages(ImageSource):
-    """Images that something makes when it is asked for them by number.
+    """Images that are made when they are asked for by number, one after the other: sets need not stand threads.
 
     Args:
         dataset: its items are a Pillow image and something else.
@@ -34,8 +32,8 @@ class ItemImages(ImageSource):
             DataError: an image cannot be read.
         """
         out = np.empty((len(rows), size, size, 3), np.uint8)
-        for position, made in enumerate(self._map(lambda image: square(image, size), rows)):
-            out[position] = made
+        for position, row in enumerate(rows.tolist()):
+            out[position] = square(self._make(row), size)
         return out
 
     def content_keys(self, rows: Int[np.ndarray, " I"]) -> list[str]:
@@ -44,32 +42,25 @@ class ItemImages(ImageSource):
         Raises:
             DataError: an image cannot be read.
         """
-        return list(self._map(_key, rows))
+        return [_key(self._make(row)) for row in rows.tolist()]
 
     def facts(self, rows: Int[np.ndarray, " I"]) -> list[ImageFacts]:
         """Return what the images at ``rows`` are."""
+        return [self._look(row) for row in rows.tolist()]
 
-        def look(row: int) -> ImageFacts:
-            try:
-                image = self._dataset[row][0]
-                return describe(image, _key(image))
-            except BROKEN as error:
-                return ImageFacts(problem=str(error))
+    def _look(self, row: int) -> ImageFacts:
+        try:
+            image = self._dataset[row][0]
+            return describe(image, _key(image))
+        except BROKEN as error:
+            return ImageFacts(problem=str(error))
 
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(look, rows.tolist()))
-
-    def _map(self, function: Callable[[Image.Image], Any], rows: Int[np.ndarray, " I"]) -> Iterable[Any]:
-        def one(row: int) -> Any:
-            try:
-                return function(self._dataset[row][0])
-            except BROKEN as error:
-                raise DataError(
-                    f"cannot read {self.where(row)} of {type(self._dataset).__name__}: {error}."
-                ) from error
-
-        with ThreadPoolExecutor() as pool:
-            yield from pool.map(one, rows.tolist())
+    def _make(self, row: int) -> Image.Image:
+        try:
+            image: Image.Image = self._dataset[row][0]
+        except BROKEN as error:
+            raise DataError(f"cannot read {self.where(row)} of {type(self._dataset).__name__}: {error}.") from error
+        return image
 
 
 def _key(image: Image.Image) -> str:

@@ -29,7 +29,9 @@ NAMES = (
 """Sets that have images and class numbers; others of torchvision are tried, too."""
 
 _OURS = {"self", "root", "loader", "is_valid_file", "kwargs", "transform", "target_transform", "transforms"}
-_LABELS = ("targets", "labels", "_labels", "y")  # where sets keep their class numbers
+# Where sets keep class numbers and files; what is found there is compared with what the set itself gives.
+_LABELS = ("targets", "labels", "_labels", "y")
+_PATHS = ("_images", "_image_files")
 
 
 def open_torchvision(rest: str) -> ImageSet:
@@ -77,7 +79,7 @@ def images_of(dataset: Any, *, name: str = "", source: str | None = None) -> Ima
     images: ImageSource
     if isinstance(first[0], Image.Image):
         labels = _labels(dataset, name)
-        images = _arrays(dataset, first[0], name) or ItemImages(dataset)
+        images = _arrays(dataset, first[0], name) or _files(dataset, first[0]) or ItemImages(dataset)
     else:  # made with our loader, which opens nothing
         pairs = [dataset[row] for row in range(len(dataset))]
         labels = np.array([int(label) for _, label in pairs])
@@ -118,6 +120,17 @@ def _arrays(dataset: Any, first: Image.Image, name: str) -> ArrayImages | None:
         data = data.transpose(0, 2, 3, 1)
     same = data.ndim == 3 or data.shape[-1] in (1, 3)
     return ArrayImages(data, name=name) if same and np.array_equal(data[0], np.asarray(first)) else None
+
+
+def _files(dataset: Any, first: Image.Image) -> FileImages | None:
+    """Return the files of a set that opens them itself, where it keeps their names in one of the usual places."""
+    for attribute in _PATHS:
+        paths = getattr(dataset, attribute, ())
+        if len(paths) == len(dataset):
+            with Image.open(paths[0]) as image:
+                same = np.array_equal(np.asarray(image.convert(first.mode)), np.asarray(first))
+            return FileImages([Path(path) for path in paths]) if same else None
+    return None
 
 
 def _class_names(dataset: Any, most: int) -> list[str] | None:
