@@ -1,17 +1,17 @@
 """What the commands print of trained networks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from metad2a.cli.output import console, print_rows, wrote
 from metad2a.fitting.fitted import BEST_FILE, CHECKPOINTS
 from metad2a.runtime import duration
-
-__all__ = ["print_fit", "print_weights", "wrote"]
+from metad2a.search.then_train import ThenTrained
 
 _SHOWN_AT_MOST = 20  # classes
 
@@ -43,6 +43,29 @@ def print_weights(folder: Path) -> None:
     best = folder / CHECKPOINTS / BEST_FILE
     wrote(best)
     console.print(f"in Python:  metad2a.fitting.fitted.load_fitted({str(folder)!r})", markup=False)
+
+
+def print_then_trained(done: ThenTrained) -> None:
+    """Print how the first candidates did, and the test of the one that was chosen."""
+    images, several = done.images, len(done.seeds) > 1
+    console.print(
+        f"recipe {escape(done.recipe.name)}: trained on {images['train']} images, chosen on {images['valid']} others"
+    )
+    mean = f"validation % (mean of {len(done.seeds)} seeds)" if several else "validation %"
+    table = Table("rank", Column("architecture", overflow="fold"), "predicted %", mean, *(["±"] if several else []))
+    for one in done.trained:
+        row = [str(one.candidate.rank), escape(one.candidate.arch), f"{one.candidate.predicted:.2f}"]
+        row.append("diverged" if math.isnan(one.mean) else f"{one.mean:.2f}")
+        if several:
+            row.append("" if one.std is None else f"{one.std:.2f}")
+        table.add_row(*row, style="bold" if one is done.chosen else None)
+    console.print(table)
+    if done.spearman is not None:
+        console.print(f"Spearman correlation of predicted and validation accuracy: {done.spearman:.2f}")
+    console.print(
+        f"really best: candidate {done.chosen.candidate.rank}, test {_percent(done.test.to_dict())}, "
+        "on images that neither search, training nor choice has seen"
+    )
 
 
 def _percent(scores: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ from metad2a.search.metad2a import MetaD2A
 from metad2a.spaces.base import Architecture, SearchSpace
 
 LIKE_SIZE = 0.2  # of the first-ranked cell's parameters
-DRAWS = 100_000
+DRAWS = 10_000
 FIRST = "first-ranked"
 
 

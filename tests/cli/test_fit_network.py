@@ -11,12 +11,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from metad2a.cli.fit_output import print_then_trained
+from metad2a.data.image_set import ImageSet
 from metad2a.fitting.fitted import load_fitted
 from metad2a.fitting.loop import Fit
+from metad2a.fitting.parts import split_parts
+from metad2a.fitting.recipe import Recipe
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.then_train import then_train
+from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.read import read_rows, read_run
 
 Run = Callable[..., Any]
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+DEAD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 TINY = (
     "recipe.epochs=3",
     "recipe.batch_size=8",
@@ -177,8 +185,38 @@ def test_too_few_images_and_features_are_refused(run: Run, tmp_path: Path) -> No
     run("fit-network", CELL, "two.npz", *TINY).refused("too few images", "validation")
 
 
+def test_the_configuration_can_be_looked_at(run: Run, tmp_path: Path) -> None:
+    text = run("fit-network", CELL, "my images/", "recipe=nasbench201", "--cfg", "job").done().out
+    assert "task_name: fit-network" in text
+    assert f"arch: '{CELL}'" in text or f"arch: {CELL}" in text
+    assert "epochs: 200" in text
+    assert not list(tmp_path.rglob("run.json"))
+    run("fit-network", CELL, "my images/", "valid_fracton=0.1").refused("Did you mean 'valid_fraction'?")
+
+
+def test_a_sweep_trains_each(run: Run, tmp_path: Path, npz: Path) -> None:
+    run("fit-network", CELL, npz, *TINY, "recipe.epochs=1", "-m", "seed=0,1").done()
+    found = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("result.json"))]
+    assert [one["card"]["seed"] for one in found] == [0, 1]
+
+
 def test_a_torn_state_is_refused(run: Run, tmp_path: Path, finished: tuple[Path, str]) -> None:
     folder = tmp_path / "torn"
     shutil.copytree(finished[0], folder)
     (folder / "checkpoints/last.pt").write_bytes(b"half")
     run("resume", folder).refused("cannot resume from", "last.pt")
+
+
+def test_what_is_said_of_trained_candidates(npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    candidates = tuple(
+        Candidate(rank, arch, 90.0 - rank, None, 1, 1, None, NASBench201(), 3)
+        for rank, arch in enumerate([CELL, CELL.replace("skip_connect", "none"), DEAD], start=1)
+    )
+    recipe = Recipe("tiny", 2, 8, 0.1, resolution=8, scale={"channels": 2, "cells": 1})
+    found = SearchResult(candidates, "nasbench201", "test", 0, {}, {}, {})
+    done = then_train(found, split_parts(ImageSet.open(str(npz))), recipe, k=3, seeds=(0, 1))
+    print_then_trained(done)
+    out = capsys.readouterr().out
+    assert "mean of 2 seeds" in out
+    assert f"really best: candidate {done.chosen.candidate.rank}, test {done.test.accuracy:.2f} %" in out
+    assert all(candidate.arch in out for candidate in candidates)

@@ -25,6 +25,7 @@ PRIMARY: dict[str, Any] = {
     "train": schemas.TrainConf,
     "evaluate": schemas.EvaluateConf,
     "build_database": schemas.BuildDatabaseConf,
+    "fit_network": schemas.FitNetworkConf,
 }
 SCHEMA_OF = {
     "model/generator": schemas.GeneratorConf,

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from metad2a.cli import fit_output
+from metad2a.cli import fit_output, output
 from metad2a.cli.configuration import check_choice, plain
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
@@ -66,7 +66,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     fit_output.print_weights(folder)
     if cfg.json:
         write_json(cfg.json, result)
-        fit_output.wrote(cfg.json)
+        output.wrote(cfg.json)
     return result
 
 
