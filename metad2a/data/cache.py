@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, UInt8
 
 from metad2a.data.embedders.base import Embedder
 from metad2a.data.features import FeatureSet
@@ -23,7 +23,11 @@ T = TypeVar("T")
 Features = Mapping[str, Float32[np.ndarray, " F"]]
 
 BATCH = 64
-KEYS_A_QUERY = 500  # below the number of variables that any SQLite takes
+KEYS_A_QUERY = 400  # twice that is below the number of variables that any SQLite takes
+_KNOWN = (
+    "SELECT key, data FROM features WHERE key IN ({marks}) UNION ALL "
+    "SELECT same.key, data FROM same JOIN features ON features.key = same.other WHERE same.key IN ({marks})"
+)
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 
@@ -49,6 +53,9 @@ def embed(
 ) -> FeatureSet:
     """Return the features of images, computing only what no earlier call has computed.
 
+    Images are known by what is stored of them, wherever that is, else by the pixels that the embedder would see: a
+    copy in another file format, or as an array, is not embedded again.
+
     Args:
         image_set: the images.
         embedder: makes the features.
@@ -62,6 +69,7 @@ def embed(
     wanted = np.arange(len(image_set)) if indices is None else np.asarray(indices, dtype=np.int64)
     keys = [_key(embedder, content) for content in image_set.content_keys(wanted)]
     known = cache.get(keys, dim=embedder.dim) if cache else {}
+    seen: dict[str, Float32[np.ndarray, " F"]] = {}
     # One image for each key that is new: copies of an image are embedded once.
     new = {key: index for key, index in zip(keys, wanted.tolist(), strict=True) if key not in known}
     todo = list(new)
@@ -69,10 +77,7 @@ def embed(
     for start in progress(starts, label=label or f"embedding {image_set.name}", total=len(starts)):
         batch = todo[start : start + BATCH]
         images = image_set.load([new[key] for key in batch], embedder.resolution)
-        fresh = dict(zip(batch, embedder.embed(images).numpy(), strict=True))
-        known.update(fresh)
-        if cache:
-            cache.put(fresh)
+        known.update(zip(batch, _embed_squares(images, batch, embedder, cache, seen), strict=True))
     features = np.stack([known[key] for key in keys]) if keys else np.empty((0, embedder.dim), np.float32)
     return FeatureSet(
         torch.from_numpy(features),
@@ -81,6 +86,33 @@ def embed(
         embedder=embedder.fingerprint,
         name=image_set.name,
     )
+
+
+def _embed_squares(
+    images: UInt8[np.ndarray, "I S S 3"],
+    keys: Sequence[str],
+    embedder: Embedder,
+    cache: "FeatureCache | None",
+    seen: dict[str, Float32[np.ndarray, " F"]],
+) -> list[Float32[np.ndarray, " F"]]:
+    """Return the features of images as the embedder sees them, and remember them.
+
+    Args:
+        images: squares of the embedder's resolution.
+        keys: of what is stored of each image.
+        embedder: makes the features.
+        cache: remembers them by ``keys``, too.
+        seen: features by pixels; gets those that are new.
+    """
+    pixels = [_key(embedder, hashlib.blake2b(image.data, digest_size=16).hexdigest()) for image in images]
+    if cache:
+        seen.update(cache.get([key for key in pixels if key not in seen], dim=embedder.dim))
+    first = {key: row for row, key in reversed([*enumerate(pixels)]) if key not in seen}
+    fresh = dict(zip(first, embedder.embed(images[[*first.values()]]).numpy(), strict=True)) if first else {}
+    seen.update(fresh)
+    if cache:
+        cache.put(fresh, same=dict(zip(keys, pixels, strict=True)))
+    return [seen[key] for key in pixels]
 
 
 def _key(embedder: Embedder, content: str) -> str:
@@ -104,6 +136,8 @@ class FeatureCache:
 
     def get(self, keys: Sequence[str], *, dim: int) -> dict[str, Float32[np.ndarray, " F"]]:
         """Return the features of those ``keys`` that are known, ``dim`` numbers each."""
+        if not keys:
+            return {}
         distinct = list(dict.fromkeys(keys))
 
         def read(db: sqlite3.Connection) -> dict[str, Float32[np.ndarray, " F"]]:
@@ -111,19 +145,25 @@ class FeatureCache:
             for start in range(0, len(distinct), KEYS_A_QUERY):
                 some = distinct[start : start + KEYS_A_QUERY]
                 marks = ",".join("?" * len(some))
-                rows = db.execute(f"SELECT key, data FROM features WHERE key IN ({marks})", some)  # noqa: S608
+                rows = db.execute(_KNOWN.format(marks=marks), some * 2)
                 found.update({key: np.frombuffer(data, "<f4") for key, data in rows if len(data) == 4 * dim})
             return found
 
         return self._safely(read, otherwise={})
 
-    def put(self, features: Features) -> None:
-        """Store features under their keys."""
+    def put(self, features: Features, *, same: Mapping[str, str] | None = None) -> None:
+        """Store features under their keys.
+
+        Args:
+            features: by key.
+            same: other keys, each with the one whose features are the same.
+        """
         rows = [(key, value.astype("<f4").tobytes()) for key, value in features.items()]
 
         def write(db: sqlite3.Connection) -> None:
             with db:
                 db.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
+                db.executemany("INSERT OR REPLACE INTO same VALUES (?, ?)", (same or {}).items())
 
         self._safely(write, otherwise=None)
 
@@ -152,7 +192,8 @@ class FeatureCache:
         # A connection a call: nothing to close, and threads and forked processes share none. The rollback
         # journal rather than WAL, because home folders of clusters are network file systems.
         with closing(sqlite3.connect(self.path, timeout=60)) as db:
-            db.execute("CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID")
+            for table in ("features (key TEXT PRIMARY KEY, data BLOB)", "same (key TEXT PRIMARY KEY, other TEXT)"):
+                db.execute(f"CREATE TABLE IF NOT EXISTS {table} WITHOUT ROWID")
             return action(db)
 
     def _move_aside(self, error: sqlite3.DatabaseError) -> None:

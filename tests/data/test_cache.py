@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
 from metad2a.data.cache import FeatureCache, choose_images, embed
@@ -64,12 +65,37 @@ def test_ten_new_images_embed_ten(make_folder, cache: FeatureCache, tmp_path) ->
     folder, embedder = make_folder(images=15), Counting()
     embed(ImageSet.from_folder(folder), embedder, cache=cache)
     for i in range(10):
-        (folder / "cat" / f"new{i}.png").write_bytes((folder / "cat" / "0.png").read_bytes() + bytes([i]))
+        Image.new("RGB", (9, 9), (i, 0, 0)).save(folder / "cat" / f"new{i}.png")
     folder.rename(tmp_path / "elsewhere")
     embedder.images = 0
     features = embed(ImageSet.from_folder(tmp_path / "elsewhere"), embedder, cache=cache)
     assert embedder.images == 10
     assert features.counts.tolist() == [25, 15]
+
+
+def test_the_same_pixels_in_another_form_are_not_embedded_again(make_folder, cache: FeatureCache, tmp_path) -> None:
+    """A folder; its pictures as an array that is cut already, and as other files under other names."""
+    folder, embedder = make_folder(images=15), Counting()
+    images = ImageSet.from_folder(folder)
+    features = embed(images, embedder, cache=cache)
+    assert embedder.images == 30
+    np.savez(tmp_path / "pets.npz", x=images.load(np.arange(30), 32), y=images.labels)
+    for path in folder.glob("*/*.png"):
+        (tmp_path / "bmp" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            image.save(tmp_path / "bmp" / path.parent.name / f"copy of {path.stem}.bmp")
+    for place in ("pets.npz", "bmp", "pets.npz", "bmp"):
+        again = embed(ImageSet.open(str(tmp_path / place)), embedder, cache=cache)
+        assert sorted(again.features.sum(1).tolist()) == sorted(features.features.sum(1).tolist())
+    assert embedder.images == 30
+
+
+def test_a_copy_in_another_format_beside_its_original_is_embedded_once(make_folder) -> None:
+    folder, embedder = make_folder(images=3), Counting()
+    with Image.open(folder / "cat" / "0.png") as image:
+        image.save(folder / "cat" / "copy.bmp")
+    assert len(embed(ImageSet.from_folder(folder), embedder, cache=None)) == 7
+    assert embedder.images == 6
 
 
 @pytest.mark.parametrize("with_cache", [True, False])
@@ -165,6 +191,25 @@ def test_processes_can_write_at_once(tmp_path) -> None:
     assert [worker.wait(120) for worker in workers] == [0, 0]
     found = FeatureCache(tmp_path).get([f"k{i}" for i in range(30)], dim=50)
     assert [found[f"k{i}"][0] for i in range(30)] == list(range(30))
+
+
+def test_processes_meet_a_damaged_file_at_once(tmp_path) -> None:
+    code = (
+        "import sys; from metad2a.data.cache import FeatureCache, embed;"
+        "from metad2a.data.embedders.pixels import Pixels; from metad2a.data.image_set import ImageSet;"
+        "images = ImageSet.open('embedded:digits');"
+        "made = embed(images, Pixels(), cache=FeatureCache(sys.argv[1]));"
+        "print(len(made), float(made.features.double().sum()))"
+    )
+    (tmp_path / "features.sqlite").write_bytes(b"this is no database, not at all" * 300)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+    said = [worker.communicate(timeout=120)[0] for worker in workers]
+    digits = ImageSet.open("embedded:digits")
+    embedder = Counting()
+    features = embed(digits, embedder, cache=FeatureCache(tmp_path))
+    assert embedder.images == 0, "one of them kept what it made"
+    assert said == [f"1797 {float(features.features.double().sum())}\n".encode()] * 2
 
 
 def test_every_class_needs_an_image() -> None:

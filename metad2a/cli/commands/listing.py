@@ -5,6 +5,7 @@ from pathlib import Path
 from metad2a import plugins
 from metad2a.cli import output
 from metad2a.cli.configuration import options
+from metad2a.data.embedders.reference import form
 from metad2a.errors import unknown_name
 from metad2a.runtime import shipped
 from metad2a.tracking.read import list_runs
@@ -23,6 +24,9 @@ def run(what: str) -> None:
     for kind in kinds if what == "all" else [what]:
         names = kinds[kind]()
         output.console.print(f"[bold]{kind}[/bold]: " + (", ".join(names) if names else "none"))
+    if what == "embedders":
+        for name in names:
+            output.console.print(f"- {form(name, plugins.load('embedders', name))}", highlight=False)
 
 
 def _stems(*folder: str, pattern: str) -> list[str]:

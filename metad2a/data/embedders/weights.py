@@ -22,7 +22,8 @@ def find_weights(path: str | Path, *, of: str) -> Path:
     """Return the weights file of an embedder.
 
     It lies where ``path`` says, else the environment variable ``METAD2A_EMBEDDER_WEIGHTS`` names it, or the folder
-    that holds a file of that name. Whether it is the right one no name decides: fingerprints depend on its content.
+    that holds a file of that name. For a ``path`` without a folder, as in checkpoints, the variable comes first
+    where it leads to a file of that name. Which of two is right no name decides, but the fingerprint.
 
     Args:
         path: as it stands behind ``weights=``.
@@ -33,8 +34,9 @@ def find_weights(path: str | Path, *, of: str) -> Path:
     """
     path = Path(path).expanduser()
     named = os.environ.get(WEIGHTS_VARIABLE)
-    elsewhere = Path(named).expanduser() if named else None
-    places = [path] if elsewhere is None else [path, elsewhere / path.name, elsewhere]
+    elsewhere = [Path(named).expanduser() / path.name, Path(named).expanduser()] if named else []
+    of_that_name = [place for place in elsewhere if place.name == path.name]
+    places = [*(of_that_name if path.parent == Path() else []), path, *elsewhere]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         looked = f", nor does {WEIGHTS_VARIABLE}={named} lead to it" if named else ""

@@ -104,6 +104,10 @@ def test_the_weights_can_lie_elsewhere(timm_weights: Path, tmp_path: Path, monke
     for place in (timm_weights, timm_weights.parent, renamed):
         monkeypatch.setenv(WEIGHTS_VARIABLE, str(place))
         assert get_embedder(embedder.name).fingerprint == embedder.fingerprint
+    (tmp_path / "test_resnet.safetensors").write_bytes(b"one that came with something else")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(timm_weights.parent))
+    assert get_embedder(embedder.name).fingerprint == embedder.fingerprint
+    (tmp_path / "test_resnet.safetensors").unlink()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.raises(ConfigError, match=rf"nor does {WEIGHTS_VARIABLE}={re.escape(str(tmp_path))} lead to it"):
         get_embedder(embedder.name)
