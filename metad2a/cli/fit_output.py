@@ -49,7 +49,7 @@ def print_then_trained(done: ThenTrained) -> None:
     """Print how the first candidates did, and the test of the one that was chosen."""
     images, several = done.images, len(done.seeds) > 1
     console.print(
-        f"recipe {escape(done.recipe.name)}: trained on {images['train']} images, chosen on {images['valid']} others"
+        f"recipe {escape(done.recipe.name)}: trained on {images['train']} images, chosen on {images['valid']}"
     )
     mean = f"validation % (mean of {len(done.seeds)} seeds)" if several else "validation %"
     table = Table("rank", Column("architecture", overflow="fold"), "predicted %", mean, *(["±"] if several else []))

@@ -116,7 +116,7 @@ def then_train(
     *,
     k: int = 5,
     seeds: Sequence[int] = (0,),
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     fabric: Fabric | None = None,
     on_training: Callable[[TrainedCandidate], None] = lambda trained: None,
 ) -> ThenTrained:
