@@ -3,11 +3,11 @@
 python scripts/measure_latency_model.py tables LATENCY.npz OUT.json [--seeds 10] [--cells 20]
 python scripts/measure_latency_model.py here OUT.json [--cells 20] [--unseen 40]
 
-``tables`` takes published latencies: an array a device, of all cells in the benchmark's order. For each seed the cells
-are chosen from 1,000 random ones, as a search does, their latencies read, a model fitted, and Spearman's and
-Kendall's correlation taken over the cells that were not chosen. ``here`` really measures the chosen cells and as many
-unseen random ones as asked for, on this machine, and their correlation as measured twice: no model can do better.
-Both print a Markdown table (mean and standard deviation over seeds) and write JSON.
+``tables`` takes published latencies: an array a device, of all cells in the benchmark's order. For each seed the
+cells are chosen from 1,000 random ones, as a search does, their latencies read, a model fitted, and Spearman's and
+Kendall's correlation taken over the cells that were not chosen. ``here`` really measures the chosen cells, and some
+unseen random ones twice: their correlation with themselves bounds what a model can reach. Both print a Markdown
+table (mean and standard deviation over seeds) and write JSON.
 """
 
 import argparse
@@ -25,12 +25,7 @@ from metad2a.runtime import numpy_rng, progress, write_json
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import NASBench201
 
-POOL = 1000  # as in a search
 SPACE = NASBench201()
-
-
-def chosen_for(seed: int, cells: int) -> list[Architecture]:
-    return choose_architectures(SPACE, SPACE.sample(POOL, numpy_rng(seed, "latency pool")), cells)
 
 
 def agreement(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -44,7 +39,9 @@ def agreement(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 def measure_tables(path: Path, cells: int, seeds: int) -> dict[str, Any]:
     archs = [SPACE.parse(text) for text in benchmark_order()]
     position = {arch: i for i, arch in enumerate(archs)}
-    designs = [[position[arch] for arch in chosen_for(seed, cells)] for seed in range(seeds)]
+    designs = [
+        [position[arch] for arch in choose_architectures(SPACE, n=cells, seed=seed)] for seed in range(seeds)
+    ]
     devices = {}
     with np.load(path, allow_pickle=False) as tables:
         for device in progress(tables.files, label="devices"):
@@ -60,7 +57,7 @@ def measure_tables(path: Path, cells: int, seeds: int) -> dict[str, Any]:
 
 
 def measure_here(cells: int, unseen: int) -> dict[str, Any]:
-    chosen = chosen_for(0, cells)
+    chosen = choose_architectures(SPACE, n=cells)
     others = [arch for arch in SPACE.sample(unseen, numpy_rng("unseen cells")) if arch not in chosen]
 
     def measured(archs: list[Architecture]) -> np.ndarray:

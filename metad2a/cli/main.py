@@ -82,7 +82,22 @@ def search(
     max_flops: Annotated[float | None, typer.Option(help="Most multiply-adds of one image.")] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(help="Longest median milliseconds of one image on this machine."),
+        typer.Option(help="Longest median milliseconds of one image on this machine, or on --latency-table's."),
+    ] = None,
+    max_memory_mb: Annotated[
+        float | None,
+        typer.Option(help="Most megabytes of one forward pass of one image: weights and live results."),
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Know latencies without a limit: measures 20 networks and the first.")
+    ] = False,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(help="CSV file with columns arch and ms: latencies of another device, not this one."),
+    ] = None,
+    pareto: Annotated[
+        str | None,
+        typer.Option(help="Print the best trade-offs, too: params | flops | latency_ms | memory_mb."),
     ] = None,
     images_per_class: Annotated[int, typer.Option(help="Images embedded of each class.")] = 50,
     unconstrained: Annotated[
@@ -102,7 +117,15 @@ def search(
         candidates=candidates,
         top=top,
         seed=seed,
-        limits={"max_params": max_params, "max_flops": max_flops, "max_latency_ms": max_latency_ms},
+        limits={
+            "max_params": max_params,
+            "max_flops": max_flops,
+            "max_latency_ms": max_latency_ms,
+            "max_memory_mb": max_memory_mb,
+        },
+        measure_latency=latency,
+        latency_table=latency_table,
+        pareto=pareto,
         images_per_class=images_per_class,
         constrained=not unconstrained,
         device=device,
@@ -187,7 +210,7 @@ def export(
     ] = None,
     onnx: Annotated[
         bool | None,
-        typer.Option("--onnx/--no-onnx", help="Write network.onnx; else where onnx is installed.", show_default=False),
+        typer.Option("--onnx/--no-onnx", help="Write network.onnx; else if onnx is installed.", show_default=False),
     ] = None,
 ) -> None:
     """Write a network as Python code that needs torch alone, with its weights, as ONNX, and with a card."""

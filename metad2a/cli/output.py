@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from metad2a.errors import ConfigError, unknown_name
 from metad2a.evaluation.protocol import BUDGETS, Evaluation
-from metad2a.search.result import SearchResult
+from metad2a.search.pareto import COSTS
+from metad2a.search.result import Candidate, SearchResult
 
 # Architectures are long texts: in a file or a pipe nothing limits the width of a table.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
@@ -32,21 +34,65 @@ def print_search(result: SearchResult, top: int) -> None:
         f"{made['unique']} distinct architectures ({made['novel']} not seen in meta-training) "
         f"of {made['sampled']} sampled, {made['valid']} valid"
     )
-    measured = result.best.latency_ms is not None
+    console.print(_candidates(result, result.candidates[:top]))
+    if result.latency is not None:
+        console.print(_latency_note(result.latency))
+    console.print(
+        f"embed {timing['embed_s']:.2f} s, generate {timing['generate_s']:.2f} s, rank {timing['rank_s']:.2f} s"
+        + (f", measure {timing['measure_s']:.2f} s" if "measure_s" in timing else "")
+    )
+
+
+def check_cost(cost: str | None, *, timed: bool) -> None:
+    """Refuse what ``print_pareto`` cannot print, before anything is searched.
+
+    Raises:
+        UnknownNameError: there is no such cost.
+        ConfigError: it is the latency, and that will not be known.
+    """
+    if cost is not None and cost not in COSTS:
+        raise unknown_name("cost", cost, COSTS)
+    if cost == "latency_ms" and not timed:
+        raise ConfigError("--pareto latency_ms: latencies are not known. Give --latency or --max-latency-ms.")
+
+
+def print_pareto(result: SearchResult, cost: str) -> None:
+    """Print the candidates that no other one beats in both predicted accuracy and ``cost``, cheapest first."""
+    front = result.pareto(cost)
+    console.print(f"{len(front)} candidates that no other one beats in both predicted accuracy and {cost}:")
+    console.print(_candidates(result, front))
+
+
+def _candidates(result: SearchResult, shown: Sequence[Candidate]) -> Table:
+    timed, weighed = (getattr(result.best, cost) is not None for cost in ("latency_ms", "memory_mb"))
     arch = Column("architecture", overflow="fold")  # an architecture cut short would be of no use
-    table = Table("rank", arch, "predicted %", "params", "MFLOPs", *(["ms"] if measured else []))
-    for candidate in result.candidates[:top]:
+    more = [*(["MB"] if weighed else []), *(["ms"] if timed else [])]
+    table = Table("rank", arch, "predicted %", "params", "MFLOPs", *more)
+    for candidate in shown:
         table.add_row(
             str(candidate.rank),
             escape(candidate.arch),
             f"{candidate.predicted:.2f}",
             f"{candidate.params:,}",
             f"{candidate.flops / 1e6:.2f}",
-            *([f"{candidate.latency_ms:.2f}"] if measured else []),
+            *([f"{candidate.memory_mb:.2f}"] if weighed else []),
+            *([_milliseconds(candidate)] if timed else []),
         )
-    console.print(table)
-    console.print(
-        f"embed {timing['embed_s']:.2f} s, generate {timing['generate_s']:.2f} s, rank {timing['rank_s']:.2f} s"
+    return table
+
+
+def _milliseconds(candidate: Candidate) -> str:
+    if candidate.latency_quartiles_ms is not None:
+        low, high = candidate.latency_quartiles_ms
+        return f"{candidate.latency_ms:.2f} ({low:.2f}-{high:.2f})"
+    return f"{candidate.latency_ms:.2f}" if candidate.latency_measured else f"~{candidate.latency_ms:.2f}"
+
+
+def _latency_note(latency: Mapping[str, Any]) -> str:
+    where = f"{latency['device']}, {latency['threads']} threads" if latency["device"] else "as given"
+    return (
+        f"ms: median (quartiles) of one image, {where}; ~ is predicted from {latency['model_archs']} networks, "
+        f"with an error of {latency['model_error_ms']:.2f} ms"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch.nn import functional as F
 
 from metad2a.errors import ConfigError, DataError
@@ -16,6 +16,7 @@ from metad2a.spaces.base import Architecture, SearchSpace
 MEASURED = 20
 """Architectures that are measured to know a machine."""
 
+_POOL = 1000  # random architectures that those to be measured are chosen from
 _REFERENCE = 512  # architectures that say how widely a feature varies
 _PLACES = 0.2  # prior weight of where an operation stands, beside that of how many there are
 _NOISE = 10.0 ** np.arange(-2, 1.1, 0.5)  # of a measurement, in variances of the features' part
@@ -75,16 +76,16 @@ class LatencyModel:
         features: of architectures.
         weights: milliseconds per feature.
         offset: milliseconds of the average architecture.
-        fastest: of those measured; nothing is predicted to take less than half of it.
         archs: those measured.
+        milliseconds: of each; nothing is predicted to take less than half of the least.
         error_ms: root mean square error on each measured architecture, as predicted from the others.
     """
 
     features: GraphFeatures
     weights: Float[np.ndarray, " features"]
     offset: float
-    fastest: float
     archs: tuple[Architecture, ...]
+    milliseconds: tuple[float, ...]
     error_ms: float
 
     @classmethod
@@ -114,19 +115,31 @@ class LatencyModel:
         error = _leave_one_out(kernel, target, noise)
         weights = spread * centred.T @ np.linalg.solve(kernel + noise * np.eye(len(times)), target)
         start = offset - float(middle @ weights)
-        return cls(features, weights, start, float(times.min()), tuple(archs), spread * error)
+        return cls(features, weights, start, tuple(archs), tuple(times.tolist()), spread * error)
+
+    @classmethod
+    def read(cls, path: str | Path, space: SearchSpace) -> "LatencyModel":
+        """Learn from a CSV file with the columns ``arch`` and ``ms``, of measurements on whatever device.
+
+        Raises:
+            DataError: there is no such file, a column is missing, or a row has no number; the message says which.
+            ArchitectureError: a text is no architecture of ``space``.
+            ConfigError: see ``fit``.
+        """
+        return cls.fit(space, *_read_table(path, space))
 
     def predict(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return the milliseconds of each architecture."""
         if not archs:
             return np.empty(0)
-        return np.maximum(self.offset + self.features(archs) @ self.weights, self.fastest / 2)
+        return np.maximum(self.offset + self.features(archs) @ self.weights, min(self.milliseconds) / 2)
 
 
 def _log_evidence(kernel: Float[np.ndarray, "A A"], target: Float[np.ndarray, " A"], noise: float) -> float:
     """Return how probable the targets are, but for a constant, at the scale that suits them best."""
     total = kernel + noise * np.eye(len(kernel))
-    return float(-len(target) * np.log(target @ np.linalg.solve(total, target)) - np.linalg.slogdet(total)[1])
+    misfit = max(target @ np.linalg.solve(total, target), 1e-9)
+    return float(-len(target) * np.log(misfit) - np.linalg.slogdet(total)[1])
 
 
 def _leave_one_out(kernel: Float[np.ndarray, "A A"], target: Float[np.ndarray, " A"], noise: float) -> float:
@@ -136,12 +149,13 @@ def _leave_one_out(kernel: Float[np.ndarray, "A A"], target: Float[np.ndarray, "
     return float(np.sqrt((residual**2).mean()))
 
 
-def choose_architectures(space: SearchSpace, pool: Sequence[Architecture], n: int = MEASURED) -> list[Architecture]:
-    """Return the ``n`` of ``pool`` whose latencies say most about the others.
+def choose_architectures(space: SearchSpace, *, n: int = MEASURED, seed: int = 0) -> list[Architecture]:
+    """Return ``n`` of 1,000 random architectures: those whose latencies say most about the others.
 
-    One after the other, the one whose latency is least certain given those before, in the model that is to be fitted:
-    the greedy way to a D-optimal design. The same pool gives the same choice.
+    One after the other, the one whose latency is least certain given those before, in the model that is to be
+    fitted: the greedy way to a D-optimal design. The same seed gives the same choice.
     """
+    pool = list(dict.fromkeys(space.sample(_POOL, numpy_rng(seed, "latency pool"))))
     table = GraphFeatures(space)(pool)
     uncertain = (table**2).sum(axis=1)
     known = np.zeros((0, len(pool)))
@@ -157,29 +171,22 @@ def choose_architectures(space: SearchSpace, pool: Sequence[Architecture], n: in
     return [pool[i] for i in chosen]
 
 
-def read_latency_table(path: str | Path, space: SearchSpace) -> tuple[list[Architecture], Float[np.ndarray, " A"]]:
-    """Return the architectures and milliseconds of a CSV file with the columns ``arch`` and ``ms``.
-
-    Raises:
-        DataError: there is no such file, a column is missing, or a row has no number; the message says which row.
-        ArchitectureError: a text is no architecture of ``space``.
-    """
+def _read_table(path: str | Path, space: SearchSpace) -> tuple[list[Architecture], list[float]]:
+    """Return the architectures and milliseconds of a CSV file; see ``LatencyModel.read``."""
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if not {"arch", "ms"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path} needs the columns 'arch' and 'ms'; it has {reader.fieldnames or 'none'}.")
-            rows = list(reader)
+            columns, rows = reader.fieldnames or [], list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"cannot read {path}: {error}. Give a CSV file with the columns 'arch' and 'ms'."
         ) from error
+    if not {"arch", "ms"} <= set(columns):
+        raise DataError(f"{path} has the columns {', '.join(columns) or 'none'}; it must have 'arch' and 'ms'.")
     times = []
     for line, row in enumerate(rows, start=2):
         try:
             times.append(float(row["ms"]))
         except (TypeError, ValueError):
-            raise DataError(
-                f"{path}, line {line}: ms is {row['ms']!r}, which is no number. Mend the row."
-            ) from None
-    return [space.parse(row["arch"]) for row in rows], np.array(times)
+            raise DataError(f"{path}, line {line}: ms is {row['ms']!r}, which is no number. Mend it.") from None
+    return [space.parse(row["arch"] or "") for row in rows], times

@@ -114,10 +114,17 @@ class Generator(nn.Module):
         draws: Draws | None = None,
         stochastic: bool = True,
         temperature: float = 1.0,
+        penalty: Float[Tensor, "N T"] | None = None,
     ) -> ArchBatch:
         """Return one graph for each latent; see ``GraphDecoder.sample``."""
         return self.decoder.sample(
-            z, rules=rules, generator=generator, draws=draws, stochastic=stochastic, temperature=temperature
+            z,
+            rules=rules,
+            generator=generator,
+            draws=draws,
+            stochastic=stochastic,
+            temperature=temperature,
+            penalty=penalty,
         )
 
 

@@ -200,6 +200,7 @@ class GraphDecoder(nn.Module):
         draws: Draws | None = None,
         stochastic: bool = True,
         temperature: float = 1.0,
+        penalty: Float[Tensor, "N T"] | None = None,
     ) -> ArchBatch:
         """Grow one graph from each latent.
 
@@ -211,6 +212,7 @@ class GraphDecoder(nn.Module):
             draws: the random numbers themselves, instead of a generator.
             stochastic: False takes the most probable type and the edges of probability above 0.5.
             temperature: divides the logits; above 1 the graphs vary more.
+            penalty: is subtracted from the logits of each type at each vertex.
 
         Raises:
             ArchitectureError: the rules leave no type for a vertex, or give other edges than the decoder's own.
@@ -227,7 +229,10 @@ class GraphDecoder(nn.Module):
         step = self.cell.prepare()
         state = step.states(grown.types_of(0, z.device), self.initial_state(z))
         for v in range(1, self.num_nodes):
-            grown.add_vertex(v, self.type_net(state), rules.allowed_types(grown.graphs.types[:, :v]))
+            logits = self.type_net(state)
+            if penalty is not None:
+                logits = logits.double() - penalty[v].to(logits.device, torch.double)
+            grown.add_vertex(v, logits, rules.allowed_types(grown.graphs.types[:, :v]))
             grown.messages.append(step.message(state, v - 1))
             if topology is None:
                 grown.sources.append(self._from_source(state))

@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metad2a.data.features import FeatureSet, SetBatch
-from metad2a.errors import CheckpointError
+from metad2a.errors import CheckpointError, LimitError
 from metad2a.models.generator import Generator
-from metad2a.search.constraints import Limits
+from metad2a.search.constraints import Costs, Limits
+from metad2a.search.neighbourhood import likeliest, within_reach
+from metad2a.search.steering import Steering
 from metad2a.spaces.base import Architecture, SearchSpace
 
 _log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ _MOST_DRAWS_EACH = 8  # as many for each architecture that is wanted
 _FEATURE_BUDGET = 16_000_000  # numbers in the drawn features of one batch: 64 MB
 _STALLED = 0.05  # share of useful new architectures in a round below which the temperature rises
 _WARMER = 1.3
+_GIVE_UP = 8  # rounds in a row of so few, within limits, after which no more are drawn
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Generation:
 
     Attributes:
         archs: distinct architectures within the limits, in the order they were found.
-        sampled: graphs decoded.
+        sampled: graphs decoded, and architectures looked at beside them where hardly any meets the limits.
         valid: of these, graphs that are architectures.
     """
 
@@ -64,13 +67,17 @@ def generate(
     images_per_class: int,
     limits: Limits,
     generator: torch.Generator,
+    costs: Costs | None = None,
     device: str = "cpu",
     constrained: bool = True,
 ) -> Generation:
     """Draw until ``n`` distinct architectures within ``limits`` are found.
 
-    A generator that repeats itself, or hardly ever meets the limits, is drawn from at a rising temperature, so that
-    the list fills up; when even that finds nothing new the list stays shorter.
+    Limits steer the decoder, see ``Steering``. A generator that repeats itself is drawn from at a rising
+    temperature, so that the list fills up; when even that finds nothing new the list stays shorter. Where limits
+    leave so little that drawing stalls, the list is filled from all that meets them, what the decoder thinks
+    likeliest first; in a space that cannot be listed, from what is in reach of those found, one decision after the
+    other.
 
     Not ``constrained`` it is the official way: each graph comes from a draw of the data set of its own, the decoder
     runs free, at its own temperature, and a graph that is not ``connected`` is thrown away.
@@ -88,17 +95,20 @@ def generate(
         draws = draw_sets(features, num_sets, images_per_class, generator)
         return torch.cat([model.encode(sets.to(device))[0] for sets in draws])
 
-    shared = latents(_SETS).repeat(_GRAPHS_A_ROUND // _SETS, 1) if constrained else None
+    costs = costs or Costs(space, len(features.classes))
+    steering = Steering(space, costs, limits.known(costs))
+    few_sets = latents(_SETS) if constrained else None
     found: dict[Architecture, None] = {}
     seen: set[Architecture] = set()
-    sampled = valid = 0
+    sampled = valid = stalled = 0
     temperature = 1.0
     while sampled < max(_MOST_DRAWS, _MOST_DRAWS_EACH * n):
         graphs = model.sample(
-            latents(_OFFICIAL_ROUND) if shared is None else shared,
+            latents(_OFFICIAL_ROUND) if few_sets is None else few_sets.repeat(_GRAPHS_A_ROUND // _SETS, 1),
             rules=space if constrained else None,
             generator=generator,
             temperature=temperature,
+            penalty=steering.penalty,
         )
         usable = graphs if constrained else graphs[graphs.connected()]
         decoded = [arch for arch in space.decode(usable) if arch is not None]
@@ -106,13 +116,38 @@ def generate(
         new = [arch for arch in dict.fromkeys(decoded) if arch not in seen]
         seen.update(new)
         before = len(found)
-        if new:
-            allowed = limits.admits(space, new, len(features.classes))
-            found.update(dict.fromkeys(arch for arch, ok in zip(new, allowed, strict=True) if ok))
+        found.update(_admitted(new, limits, costs))
+        steering.learn(decoded)
         if len(found) >= n or len(seen) >= space.size:
             break
-        if constrained and len(found) - before < _STALLED * len(graphs):
+        stalled = stalled + 1 if len(found) - before < _STALLED * len(graphs) else 0
+        if constrained and stalled and not steering.rising:
             temperature *= _WARMER
+        if few_sets is not None and steering.active and stalled >= _GIVE_UP:
+            reached = within_reach(costs, limits, found, most=n)
+            found.update(dict.fromkeys(likeliest(model, space, few_sets, reached)))
+            sampled, valid = sampled + len(reached), valid + len(reached)
+            break
     if len(found) < n:
         _log.warning("found %d of %d architectures (limits: %s)", len(found), n, limits)
     return Generation(list(found)[:n], sampled, valid)
+
+
+def _admitted(archs: list[Architecture], limits: Limits, costs: Costs) -> dict[Architecture, None]:
+    allowed = limits.admits(costs, archs).tolist() if archs else []
+    return dict.fromkeys(arch for arch, ok in zip(archs, allowed, strict=True) if ok)
+
+
+def check_any(made: Generation, limits: Limits) -> None:
+    """Fail where nothing was made.
+
+    Raises:
+        LimitError: nothing was.
+    """
+    if made.archs:
+        return
+    raise LimitError(
+        f"none of the generated architectures meets {limits}. Raise the limits."
+        if made.valid
+        else f"none of {made.sampled} freely decoded graphs is an architecture. Search constrained."
+    )

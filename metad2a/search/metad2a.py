@@ -1,26 +1,29 @@
 """MetaD2A (Lee, Hyung, Hwang, ICLR 2021): embed a data set, generate architectures for it, rank them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from metad2a.costs.latency import measure_latency
+from metad2a.costs.latency_model import LatencyModel
 from metad2a.data.cache import FeatureCache, choose_images, embed
 from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import CheckpointError, ConfigError, LimitError, unknown_name
+from metad2a.errors import CheckpointError, ConfigError, unknown_name
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.runtime import numpy_rng, progress, resolve_device, shipped, torch_rng
+from metad2a.runtime import resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
-from metad2a.search.constraints import Limits
-from metad2a.search.generation import Generation, draw_sets, generate
+from metad2a.search.constraints import Costs, Limits
+from metad2a.search.generation import Generation, check_any, draw_sets, generate
+from metad2a.search.latencies import Latencies
+from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
@@ -118,6 +121,10 @@ class MetaD2A:
         max_params: float | int | None = None,
         max_flops: float | int | None = None,
         max_latency_ms: float | int | None = None,
+        max_memory_mb: float | int | None = None,
+        measure_latency: bool = False,
+        latency: LatencyModel | None = None,
+        measured: int = 10,
         images_per_class: int = 50,
         random_state: int = 0,
         cache: FeatureCache | None = None,
@@ -130,7 +137,12 @@ class MetaD2A:
             n_candidates: distinct valid architectures; fewer when the limits leave fewer.
             max_params: largest number of parameters.
             max_flops: most multiply-adds of one image.
-            max_latency_ms: longest median time of one image on this machine; measures every candidate.
+            max_latency_ms: longest median time of one image on this machine, or on that of ``latency``.
+            max_memory_mb: most megabytes of one forward pass of one image, see ``metad2a.costs.memory``.
+            measure_latency: whether to know latencies although they are not limited.
+            latency: a model of another device's latencies; then nothing is measured here.
+            measured: how many of the first candidates have their latency measured, where it is measured at all; it
+                is predicted for the others, from 20 more that are.
             images_per_class: images embedded of each class.
             random_state: same state, same result.
             cache: where features of images seen before are kept.
@@ -146,35 +158,46 @@ class MetaD2A:
         """
         if n_candidates < 1:
             raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
-        limits = Limits(max_params, max_flops, max_latency_ms)
+        limits = Limits(max_params, max_flops, max_latency_ms, max_memory_mb)
         num_classes = images.num_classes if isinstance(images, ImageSet) else len(images.classes)
-        limits.check_possible(self.space, num_classes)
-
-        clock = [time.perf_counter()]
-        features = (
-            images
-            if isinstance(images, FeatureSet)
-            else self.embed(images, images_per_class=images_per_class, random_state=random_state, cache=cache)
-        )
-        self.checkpoint.check(embedder_fingerprint=features.embedder)
-        clock.append(time.perf_counter())
-        made = generate(
-            self.generator,
-            self.space,
-            features,
-            n=n_candidates,
-            images_per_class=self.checkpoint.images_per_class,
-            limits=limits,
-            generator=torch_rng(random_state, "generate"),
-            device=self.device,
-            constrained=constrained,
-        )
-        clock.append(time.perf_counter())
-        archs, latency = self._affordable(made, limits, num_classes)
-        draws = self.predict_draws(features, archs, random_state=random_state)
-        candidates = self._rank(archs, draws, latency, num_classes)
-        clock.append(time.perf_counter())
-        return self._result(candidates, made, features, clock, random_state)
+        timing: dict[str, float] = {}
+        costs = Costs(self.space, num_classes, latency)
+        limits.check_possible(costs)
+        latencies = Latencies(self.space, num_classes, self.device, latency)
+        if latency is None and (measure_latency or max_latency_ms is not None):
+            with _spent(timing, "measure_s"):
+                costs = Costs(self.space, num_classes, latencies.learn(random_state))
+                latencies.check_possible(limits, costs)
+        with _spent(timing, "embed_s"):
+            features = (
+                images
+                if isinstance(images, FeatureSet)
+                else self.embed(images, images_per_class=images_per_class, random_state=random_state, cache=cache)
+            )
+            self.checkpoint.check(embedder_fingerprint=features.embedder)
+        with _spent(timing, "generate_s"):
+            made = generate(
+                self.generator,
+                self.space,
+                features,
+                n=n_candidates,
+                images_per_class=self.checkpoint.images_per_class,
+                limits=limits,
+                costs=costs,
+                generator=torch_rng(random_state, "generate"),
+                device=self.device,
+                constrained=constrained,
+            )
+            check_any(made, limits)
+        with _spent(timing, "rank_s"):
+            draws = self.predict_draws(features, made.archs, random_state=random_state)
+            order = best_first(self.space, made.archs, draws)
+        if latencies.model is not None:
+            with _spent(timing, "measure_s"):
+                order = latencies.within(made.archs, order, max_latency_ms, measure=measured)
+        with _spent(timing, "rank_s"):
+            candidates = candidates_of(costs, latencies, [made.archs[i] for i in order], draws[:, order])
+        return self._result(candidates, made, features, timing, random_state, latencies)
 
     def predict(
         self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
@@ -214,47 +237,17 @@ class MetaD2A:
         """Return the searcher that proposes the candidates of ``result``, best first."""
         return Ranked([self.space.parse(candidate.arch) for candidate in result.candidates])
 
-    def _affordable(
-        self, made: Generation, limits: Limits, num_classes: int
-    ) -> tuple[list[Architecture], list[float] | None]:
-        """Return what was generated within the limits, and its latencies where they are limited."""
-        if not made.archs:
-            raise LimitError(
-                f"none of the generated architectures meets {limits}. Raise the limits."
-                if made.valid
-                else f"none of {made.sampled} freely decoded graphs is an architecture. Search constrained."
-            )
-        if limits.max_latency_ms is None:
-            return made.archs, None
-        return self._within_latency(made.archs, num_classes, limits.max_latency_ms)
-
-    def _within_latency(
-        self, archs: list[Architecture], num_classes: int, limit: float | int
-    ) -> tuple[list[Architecture], list[float]]:
-        measured = []
-        rng = numpy_rng("latency order")
-        # A random order keeps a slow spell of the machine from hitting neighbours in the list alike.
-        for i in progress(rng.permutation(len(archs)).tolist(), label="measure latency"):
-            net = self.space.build(archs[i], num_classes)
-            measured.append((i, measure_latency(net, self.space.resolution, device=self.device).median_ms))
-        kept = sorted((i, ms) for i, ms in measured if ms <= limit)
-        if not kept:
-            fastest = min(ms for _, ms in measured)
-            raise LimitError(
-                f"no candidate meets max_latency_ms={limit:g}: the fastest of {len(archs)} takes "
-                f"{fastest:.2f} ms on this machine ({self.device}). Raise the limit."
-            )
-        return [archs[i] for i, _ in kept], [ms for _, ms in kept]
-
     def _result(
         self,
         candidates: tuple[Candidate, ...],
         made: Generation,
         features: FeatureSet,
-        clock: Sequence[float],
+        timing: dict[str, float],
         seed: int,
+        latencies: Latencies,
     ) -> SearchResult:
-        """Return ``candidates`` with the story of the search; ``clock`` was read before and after each part."""
+        """Return ``candidates`` with the story of the search."""
+        names = [name for name in ("embed_s", "generate_s", "rank_s", "measure_s") if name in timing]
         return SearchResult(
             candidates=candidates,
             space=self.space.name,
@@ -272,39 +265,14 @@ class MetaD2A:
                 "unique": len(candidates),
                 "novel": len({candidate.arch for candidate in candidates}.difference(self.checkpoint.train_archs)),
             },
-            timing={
-                "embed_s": clock[1] - clock[0],
-                "generate_s": clock[2] - clock[1],
-                "rank_s": clock[3] - clock[2],
-                "total_s": clock[3] - clock[0],
-            },
+            timing={**{name: timing[name] for name in names}, "total_s": sum(timing.values())},
+            latency=latencies.summary(),
         )
 
-    def _rank(
-        self,
-        archs: list[Architecture],
-        draws: Float[np.ndarray, "D A"],
-        latency: list[float] | None,
-        num_classes: int,
-    ) -> tuple[Candidate, ...]:
-        predicted = draws.mean(0)
-        params = self.space.params(archs, num_classes)
-        flops = self.space.flops(archs, num_classes, self.space.resolution)
-        texts = [self.space.format(arch) for arch in archs]
-        order = sorted(range(len(archs)), key=lambda i: (-predicted[i], texts[i]))
-        percent = np.clip(predicted, 0.0, 100.0).tolist()
-        return tuple(
-            Candidate(
-                rank=rank,
-                arch=texts[i],
-                predicted=percent[i],
-                std=None,
-                params=int(params[i]),
-                flops=int(flops[i]),
-                latency_ms=None if latency is None else latency[i],
-                space=self.space,
-                num_classes=num_classes,
-                draws=tuple(draws[:, i].tolist()),
-            )
-            for rank, i in enumerate(order, start=1)
-        )
+
+@contextmanager
+def _spent(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Add the seconds of the block to what ``name`` took so far."""
+    start = time.perf_counter()
+    yield
+    timing[name] = timing.get(name, 0.0) + time.perf_counter() - start

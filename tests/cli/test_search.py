@@ -32,6 +32,8 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkp
         "generation",
         "timing",
         "candidates",
+        "pareto",
+        "latency",
     ]
     assert (found["schema_version"], found["space"], found["seed"]) == (1, "nasbench201", 4)
     assert found["dataset"] == {"name": "tiny", "classes": 3, "images_used": 30, "embedder": "pixels"}
@@ -44,10 +46,16 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkp
     assert predicted == sorted(predicted, reverse=True)
     space = NASBench201()
     for candidate in candidates:
-        assert list(candidate) == ["rank", "arch", "predicted", "std", "params", "flops", "latency_ms"]
+        assert list(candidate) == [
+            *("rank", "arch", "predicted", "std", "params", "flops", "latency_ms"),
+            *("latency_measured", "latency_quartiles_ms", "memory_mb"),
+        ]
         arch = space.parse(candidate["arch"])
         assert candidate["params"] == int(space.params([arch], 3)[0])
         assert candidate["latency_ms"] is None
+        assert candidate["memory_mb"] == int(space.memory([arch], 3, 32)[0]) / 1e6
+    assert list(found["pareto"]) == ["params", "flops", "memory_mb"]
+    assert found["latency"] is None
 
 
 def test_top_limits_the_table_and_not_the_json(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
@@ -65,8 +73,43 @@ def test_same_seed_same_result_and_limits_are_kept(
         return list(json.loads((tmp_path / name).read_text())["candidates"])
 
     assert search("a.json") == search("b.json")
-    limited = search("c.json", "--max-params", 400_000, "--max-flops", 6e7, "--max-latency-ms", 1e6)
+    limits = ("--max-params", 400_000, "--max-flops", 6e7, "--max-latency-ms", 1e6, "--max-memory-mb", 2)
+    limited = search("c.json", *limits, "--top", 3)
     assert all(c["params"] <= 400_000 and c["flops"] <= 6e7 and c["latency_ms"] > 0 for c in limited)
+    assert all(c["memory_mb"] <= 2 for c in limited)
+    assert all(c["latency_measured"] for c in limited[:3])
+    assert not all(c["latency_measured"] for c in limited)
+
+
+def test_latencies_of_another_device_and_a_front(
+    run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]
+) -> None:
+    space = NASBench201()
+    archs = space.sample(20, np.random.default_rng(0))
+    rows = zip(map(space.format, archs), space.flops(archs, 3, 32) / 1e7, strict=True)
+    (tmp_path / "phone.csv").write_text("arch,ms\n" + "".join(f"{arch},{ms}\n" for arch, ms in rows))
+    limits = ("--latency-table", "phone.csv", "--max-latency-ms", 9)
+    outcome = run(
+        *("search", npz, *checkpoints, "--candidates", 30, "--top", 2, *limits),
+        *("--pareto", "latency_ms", "--json", "found.json"),
+    ).done()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert max(candidate["latency_ms"] for candidate in found["candidates"]) <= 9
+    assert found["latency"]["device"] is None
+    front = found["pareto"]["latency_ms"]
+    assert (
+        f"{len(front)} candidates that no other one beats in both predicted accuracy and latency_ms" in outcome.out
+    )
+    assert outcome.out.count("|+|") == 2 * (2 + len(front))
+    assert "~ is predicted from 20 networks" in outcome.out
+    assert re.search(r" ~\d\.\d\d ", outcome.out)
+
+
+def test_measured_latencies_are_told_from_predicted_ones(run: Run, npz: Path, checkpoints: list[str]) -> None:
+    outcome = run("search", npz, *checkpoints, "--candidates", 20, "--top", 2, "--latency").done()
+    assert len(re.findall(r" \d+\.\d\d \(\d+\.\d\d-\d+\.\d\d\) ", outcome.out)) == 2
+    assert re.search(r"of one image, cpu, \d+ threads", outcome.out)
+    assert re.search(r"measure \d+\.\d\d s", outcome.out)
 
 
 def test_the_report_needs_no_network_and_names_its_command(
@@ -170,6 +213,10 @@ def test_images_that_cannot_be_used(
         (["--max-params", "10"], ["no architecture", "max_params=10", "smallest", "Raise the limit"]),
         (["--max-params", "-1"], ["max_params=-1", "not a positive number"]),
         (["--max-flops", "nan"], ["max_flops=nan", "not a positive number"]),
+        (["--max-memory-mb", "0.1"], ["max_memory_mb=0.1", "0.634 MB of memory", "Raise the limit"]),
+        (["--pareto", "parms"], ["unknown cost 'parms'", "Did you mean 'params'?"]),
+        (["--pareto", "latency_ms"], ["latencies are not known", "--latency"]),
+        (["--latency-table", "no.csv"], ["cannot read no.csv", "columns 'arch' and 'ms'"]),
         (["--max-latency-ms", "1e-9"], ["max_latency_ms=1e-09", "fastest", "Raise the limit"]),
         (["--json", "."], ["cannot write", "folder"]),
         (["--html", "file/report.html"], ["cannot write", "file/report.html"]),

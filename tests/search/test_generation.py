@@ -11,8 +11,9 @@ from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.runtime import torch_rng
 from metad2a.search import generation
-from metad2a.search.constraints import Limits
+from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, draw_sets, generate
+from metad2a.search.steering import Steering
 from metad2a.spaces.nasbench201 import NASBench201
 
 NUM_CLASSES = 5  # of the fixture `features`
@@ -72,7 +73,7 @@ def test_keeps_to_the_limits(model: Generator, features: FeatureSet, space: NASB
     )
     made = run(model, features, n=50, limits=limits)
     assert len(set(made.archs)) == 50
-    assert limits.admits(space, made.archs, NUM_CLASSES).all()
+    assert limits.admits(Costs(space, NUM_CLASSES), made.archs).all()
 
 
 def test_the_same_stream_gives_the_same_list(model: Generator, features: FeatureSet) -> None:
@@ -115,6 +116,44 @@ def test_a_limit_that_leaves_seven_architectures_ends(
     assert 3 <= len(made.archs) == len(set(made.archs))
     assert made.sampled == 60 * 512
     assert f"found {len(made.archs)} of 50 architectures (limits: max_params=2)" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["params", "flops", "memory_mb"])
+def test_tight_limits_steer_the_decoder(
+    model: Generator, features: FeatureSet, space: NASBench201, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, costs = list(space.enumerate()), Costs(space, NUM_CLASSES)
+    limit = float(np.quantile(costs.of(name, everything), 0.02))
+    limits = Limits(**{f"max_{name}": limit})
+    within = {arch for arch, ok in zip(everything, limits.admits(costs, everything), strict=True) if ok}
+    n = len(within) // 2
+    steered = run(model, features, n=n, limits=limits)
+    monkeypatch.setattr(Steering, "learn", lambda *_: None)
+    monkeypatch.setattr(generation, "_GIVE_UP", 10**9)
+    rejected = run(model, features, n=n, limits=limits)
+    assert len(steered.archs) == len(rejected.archs) == n
+    assert set(steered.archs) <= within
+    assert steered.sampled <= rejected.sampled / 2
+
+
+def test_a_loose_limit_changes_nothing(model: Generator, features: FeatureSet) -> None:
+    assert run(model, features, n=100, limits=Limits(max_params=1e9)) == run(model, features, n=100)
+
+
+@pytest.mark.parametrize("listable", [True, False])
+def test_what_hardly_anything_meets_is_found_all_the_same(
+    model: Generator, features: FeatureSet, space: NASBench201, listable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs, limits = Costs(space, NUM_CLASSES), Limits(max_params=74_000, max_memory_mb=0.68)
+    everything = list(space.enumerate())
+    within = {arch for arch, ok in zip(everything, limits.admits(costs, everything), strict=True) if ok}
+    assert 5 < len(within) < 50
+    monkeypatch.setattr(NASBench201, "listable", listable)
+    made = run(model, features, n=200, limits=limits)
+    assert set(made.archs) == within
+    assert len(made.archs) == len(within)
+    assert made.valid >= len(within)
+    assert made.sampled < 20_000, "drawing is given up in time"
 
 
 def test_nothing_is_drawn_when_the_whole_space_was_seen(model: Generator, features: FeatureSet) -> None:

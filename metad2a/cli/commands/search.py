@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from metad2a.cli import output
+from metad2a.costs.latency_model import LatencyModel
 from metad2a.data.cache import FeatureCache
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
@@ -22,6 +23,9 @@ def run(
     top: int,
     seed: int,
     limits: dict[str, float | None],
+    measure_latency: bool,
+    latency_table: Path | None,
+    pareto: str | None,
     images_per_class: int,
     constrained: bool,
     device: str,
@@ -37,6 +41,8 @@ def run(
             check_writable(path)
     if space is not None:
         get_space(space)
+    timed = measure_latency or latency_table is not None or limits["max_latency_ms"] is not None
+    output.check_cost(pareto, timed=timed)
     model = MetaD2A.open(*checkpoint, device=device)
     model.checkpoint.check(space=space)
     result = model.search(
@@ -46,9 +52,14 @@ def run(
         random_state=seed,
         cache=FeatureCache(),
         constrained=constrained,
+        measure_latency=measure_latency,
+        latency=None if latency_table is None else LatencyModel.read(latency_table, model.space),
+        measured=top,
         **limits,
     )
     output.print_search(result, top)
+    if pareto is not None:
+        output.print_pareto(result, pareto)
     if json_file is not None:
         write_json(json_file, result.to_dict())
         output.wrote(json_file)
