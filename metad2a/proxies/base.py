@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,11 +21,15 @@ class Proxy(ABC):
         """Return one score an architecture, higher meaning better; NaN where it is not defined."""
 
 
-def get_proxy(name: str) -> Proxy:
+def get_proxy(name: str, **options: Any) -> Proxy:
     """Return the proxy ``name``, built in or from an installed package.
+
+    Args:
+        name: of the proxy.
+        options: of its class; those that look at networks take ``inputs`` (``metad2a.proxies.network.Inputs``).
 
     Raises:
         UnknownNameError: there is no such proxy.
     """
-    proxy: Proxy = plugins.load("proxies", name)()
+    proxy: Proxy = plugins.load("proxies", name)(**options)
     return proxy
