@@ -30,8 +30,8 @@ class Reference:
         means: mean features of the classes, float16.
         tasks: class numbers of each task; -1 pads.
         archs: the architectures that ``best`` numbers.
-        accuracy: mean accuracy of each task's records, in percent.
-        best: the most accurate architecture of each task's records.
+        accuracy: mean accuracy of each task's records, in percent; NaN where it may not be told.
+        best: the most accurate architecture of each task's records; -1 where it may not be told.
         best_accuracy: its accuracy in percent.
         sizes: numbers of images, ascending.
         loneliness: for each size ascending quantiles, evenly spaced, of the distances.
@@ -132,7 +132,7 @@ def _fits(
         "means": means.ndim == 2 and len(means) == len(classes) > 0,
         "tasks": tasks.ndim == 2 and _within(tasks, -1, len(classes)),
         "accuracy": accuracy.shape == (count,),
-        "best": best.shape == (count,) and _within(best, 0, len(archs)),
+        "best": best.shape == (count,) and _within(best, -1, len(archs)),
         "best_accuracy": best_accuracy.shape == (count,),
         "loneliness": loneliness.ndim == 2 and len(loneliness) == len(sizes),
     }

@@ -148,7 +148,7 @@ class MetaTraining:
 
     @cached_property
     def _reference(self) -> Reference:
-        return reference_of(self.objective.data)
+        return reference_of(self.objective.data, self.objective.images_per_class)
 
     def _save_best(self, state: FitState) -> None:
         if not self.fabric.is_global_zero:

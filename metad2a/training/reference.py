@@ -16,10 +16,15 @@ _CLASSES = 10  # fewer are no distribution
 _QUANTILES = 101
 
 
-def reference_of(data: MetaData) -> Reference:
+def reference_of(data: MetaData, images_per_class: int) -> Reference:
     """Return the classes and tasks of the records of meta-training.
 
     Of more than 10,000 tasks every so many-th is kept: the checkpoint must stay small.
+
+    Args:
+        data: the records.
+        images_per_class: of the sets that the models see. Means of more images are not told apart: few classes may
+            have them, and these may be of one kind.
     """
     rows = data.train_rows
     known, task_of = data.task_of[rows].unique(return_inverse=True)
@@ -29,7 +34,7 @@ def reference_of(data: MetaData) -> Reference:
     classes = tasks[tasks >= 0].unique()
     best_row = rows[best_row[kept]]
     archs, best = data.arch_of[best_row].unique(return_inverse=True)
-    sizes, loneliness = _loneliness(data.features, classes)
+    sizes, loneliness = _loneliness(data.features, classes, images_per_class)
     return Reference(
         classes=tuple(data.features.classes[number] for number in classes.tolist()),
         means=class_means(data.features, classes, MAX_IMAGES).half(),
@@ -53,11 +58,13 @@ def _best_and_mean(
     return torch.from_numpy(order)[first], total / torch.bincount(task_of, minlength=tasks)
 
 
-def _loneliness(features: FeatureSet, classes: Int[Tensor, " R"]) -> tuple[tuple[int, ...], Float[Tensor, "S Q"]]:
+def _loneliness(
+    features: FeatureSet, classes: Int[Tensor, " R"], images_per_class: int
+) -> tuple[tuple[int, ...], Float[Tensor, "S Q"]]:
     """Return for each number of images how far a class of so many lies from the nearest other one: quantiles."""
     means = class_means(features, classes, MAX_IMAGES)
     sizes, rows = [], []
-    for size in SIZES:
+    for size in (size for size in SIZES if size <= images_per_class):
         having = (features.counts[classes] >= size).nonzero().squeeze(1)
         if len(having) < _CLASSES:
             continue

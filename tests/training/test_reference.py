@@ -41,7 +41,7 @@ def test_the_mean_of_a_class_is_spread_over_its_images() -> None:
 
 def test_it_knows_the_tasks_of_meta_training_alone(make_data: MakeData) -> None:
     data = make_data(tasks=12, per_task=4, noise=1.0)
-    reference = reference_of(data)
+    reference = reference_of(data, 5)
     rows = data.train_rows
     known = data.task_of[rows].unique()
     assert 0 < len(reference.tasks) == len(known) < len(data.tasks)
@@ -58,16 +58,17 @@ def test_it_knows_the_tasks_of_meta_training_alone(make_data: MakeData) -> None:
 
 def test_of_many_tasks_some_are_kept(make_data: MakeData, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data(tasks=12, per_task=1)
-    every = reference_of(data)
+    every = reference_of(data, 5)
     monkeypatch.setattr(kept_of, "MAX_TASKS", 3)
-    few = reference_of(data)
+    few = reference_of(data, 5)
     names = [[[r.classes[c] for c in task] for task in r.tasks] for r in (few, every)]
     assert names[0] == [names[1][0], names[1][round((len(names[1]) - 1) / 2)], names[1][-1]]
 
 
 def test_loneliness_is_the_distance_to_the_nearest_other_class(monkeypatch: pytest.MonkeyPatch) -> None:
     some = features(*[2] * 8, *[7] * 11)
-    sizes, quantiles = kept_of._loneliness(some, torch.arange(19))
+    sizes, quantiles = kept_of._loneliness(some, torch.arange(19), 20)
+    assert kept_of._loneliness(some, torch.arange(19), 2)[0] == (1, 2)
     assert sizes == (1, 2, 5)  # eleven classes have five images, none has ten
     whole = [block.mean(0) for block in some.blocks()]
     five = [block[[0, 1, 2, 4, 5]].mean(0) for block in some.blocks()[8:]]

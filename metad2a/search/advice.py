@@ -1,0 +1,89 @@
+"""What to try after a search."""
+
+import shlex
+from dataclasses import dataclass
+
+from metad2a.search.differences import Differences
+from metad2a.search.likeness import Likeness
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.sureness import Sureness
+
+_SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
+_TRAINED = 5
+_CLASSES_A_TASK = 5  # of a database of one's own; more classes are needed to make different tasks of them
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to try.
+
+    Attributes:
+        text: why, in a sentence.
+        command: what to type; empty where there is none.
+    """
+
+    text: str
+    command: str = ""
+
+
+def advise(
+    near: Likeness,
+    sure: Sureness,
+    differ: Differences,
+    result: SearchResult,
+    *,
+    fewest: int,
+    wanted: int,
+    images: str,
+) -> tuple[Advice, ...]:
+    """Return what to try, the most useful first.
+
+    Args:
+        near: where the data set lies.
+        sure: how sure the predictor is.
+        differ: how the candidates differ.
+        result: of the search.
+        fewest: images of the smallest class.
+        wanted: images a class that the models look at.
+        images: how a command calls the data set.
+    """
+    name = shlex.quote(images)
+    found: list[Advice] = []
+    if fewest < wanted:
+        few = f"A class has only {fewest} of the {wanted} images that the models look at: add images."
+        found.append(Advice(few, f"metad2a inspect {name}"))
+    if sure.tied is None or sure.tied > 1:
+        count = min(_TRAINED, len(result.candidates))
+        several = f"The order of the first candidates is weak: train the first {count} and let them decide."
+        found.append(Advice(several, f"metad2a search {name} --then-train {count}"))
+    if near.level in ("far", "unusual"):
+        found.append(_own_database(images, int(result.dataset["classes"])))
+    small = _smaller(result, sure.tied)
+    if small is not None:
+        text = (
+            f"Rank {small.rank} has {small.params / result.best.params:.0%} of the parameters of the first, and "
+            f"is predicted {result.best.predicted - small.predicted:.2f} points lower: search among the small ones."
+        )
+        found.append(Advice(text, f"metad2a search {name} --max-params {small.params}"))
+    found.append(
+        Advice(
+            "Train the first-ranked network to its end.",
+            f"metad2a fit-network {shlex.quote(result.best.arch)} {name}",
+        )
+    )
+    return tuple(found)
+
+
+def _own_database(images: str, classes: int) -> Advice:
+    text = "Meta-training saw nothing like it: models that learn from a database of your images would have."
+    if classes <= _CLASSES_A_TASK:
+        return Advice(f"{text} It takes more than {_CLASSES_A_TASK} classes.")
+    mine = {"images": images, "licence": "mine", "classes_per_task": _CLASSES_A_TASK, "images_per_class": "null"}
+    source = " ".join(shlex.quote(f"label_source.mine.{name}={value}") for name, value in mine.items())
+    return Advice(text, f"metad2a build-database --dry-run out=my_database label_source=images {source}")
+
+
+def _smaller(result: SearchResult, tied: int | None) -> Candidate | None:
+    """Return the smallest of the candidates that cannot be told from the first, if it is much smaller."""
+    smallest = min(result.candidates[: tied or 1], key=lambda candidate: candidate.params)
+    return smallest if smallest.params <= _SMALLER * result.best.params else None

@@ -1,0 +1,103 @@
+"""Note in a checkpoint what it was meta-trained on: for one made before checkpoints did so themselves.
+
+    add_reference.py CHECKPOINT DATABASE OUT [--images PLACE...] [--wnids FILE.json] [--no-labels]
+
+The weights stay as they are, bit for bit. The database, its split and the images must be those of the training;
+the predictor's error of differences (val/pair_error) is measured on the records of meta-validation.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from metad2a.data.cache import FeatureCache
+from metad2a.data.embedders.base import get_embedder
+from metad2a.data.imagenet.names import ImageNetNames
+from metad2a.database.published import MetaDatabase
+from metad2a.database.splits import SPLITS, split_database
+from metad2a.errors import UserError
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.reference import Reference
+from metad2a.spaces.registry import get_space
+from metad2a.training.features import database_features
+from metad2a.training.meta_data import MetaData, meta_data
+from metad2a.training.objectives import PredictorObjective
+from metad2a.training.reference import reference_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("database", help="folder of the database it was trained on")
+    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--images", nargs="*", default=[], help="as images=[...] of metad2a train")
+    parser.add_argument("--no-labels", action="store_true", help="leave out the tasks' accuracies and best cells")
+    parser.add_argument("--split", choices=SPLITS, default="by_task")
+    parser.add_argument("--max-images-per-class", type=int, default=50)
+    parser.add_argument("--wnids", type=Path, help="ImageNet's 1,000 ids: classes named by them get words")
+    arguments = parser.parse_args()
+    try:
+        write(arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {arguments.out}")
+
+
+def write(arguments: argparse.Namespace) -> None:
+    checkpoint = Checkpoint.load(arguments.checkpoint)
+    space, embedder = get_space(checkpoint.space), get_embedder(checkpoint.embedder["name"])
+    checkpoint.check(embedder=embedder)
+    database = MetaDatabase.load(arguments.database)
+    features = database_features(
+        database,
+        embedder,
+        images=arguments.images,
+        max_images_per_class=arguments.max_images_per_class,
+        cache=FeatureCache(),
+    )
+    data = meta_data(database, features, space, valid=split_database(database, arguments.split).valid)
+    reference = reference_of(data, checkpoint.images_per_class)
+    if arguments.wnids is not None:
+        reference = named(reference, ImageNetNames.read(arguments.wnids).wnids or ())
+    if arguments.no_labels:
+        unknown = torch.full_like(reference.accuracy, torch.nan)
+        best = torch.full_like(reference.best, -1)
+        reference = replace(reference, archs=(), accuracy=unknown, best=best, best_accuracy=unknown.clone())
+    metrics = {**checkpoint.metrics, "predictor": checkpoint.metrics["predictor"] | pair_error(checkpoint, data)}
+    replace(checkpoint, reference=reference, metrics=metrics).save(arguments.out)
+
+
+def pair_error(checkpoint: Checkpoint, data: MetaData) -> dict[str, float]:
+    """Return the error of differences that the predictor makes on meta-validation."""
+    objective = PredictorObjective(
+        data=data,
+        train_rows=data.train_rows,
+        valid_rows=data.valid_rows,
+        batch_size=32,
+        images_per_class=checkpoint.images_per_class,
+        seed=0,
+    )
+    scores = objective.validate(checkpoint.build("predictor"))
+    print({name: round(value, 3) for name, value in scores.items()})
+    return {"val/pair_error": scores["val/pair_error"]}
+
+
+def named(reference: Reference, wnids: Sequence[str]) -> Reference:
+    """Return ``reference`` with words for ImageNet's WordNet ids, and the id where one word names two classes."""
+    from torchvision.models import EfficientNet_B0_Weights
+
+    words = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]  # in the order of the 1,000 ids
+    ids = [name.rpartition("/")[2] for name in reference.classes]
+    places = {wnid: number for number, wnid in enumerate(sorted(wnids))}
+    names = [words[places[wnid]] for wnid in ids]
+    twice = {name for name in words if words.count(name) > 1}
+    shown = (f"{name} ({wnid})" if name in twice else name for name, wnid in zip(names, ids, strict=True))
+    return replace(reference, classes=tuple(shown))
+
+
+if __name__ == "__main__":
+    main()
