@@ -114,6 +114,10 @@ class SearchSpace(ABC):
         A space that knows no such thing returns ``format(arch)``.
         """
 
+    def decision_name(self, position: int, choice: int) -> str:
+        """Return in a few words what ``choices[position] == choice`` means, to be shown to people."""
+        return f"decision {position + 1}: choice {choice + 1}"
+
     # --- graphs -------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -211,6 +215,6 @@ class SearchSpace(ABC):
     ) -> np.ndarray | None:
         """Return the bytes of one forward pass of one image (weights and live results), int64, without building.
 
-        None where the space has no rule: ``metad2a.costs.memory``, which says what counts, then watches its networks.
+        None where the space has no rule: ``metad2a.costs.memory``, which says what counts, watches its networks.
         """
         return None

@@ -85,6 +85,15 @@ class MobileNetV3(ProductSpace):
         """
         return self._text(arch, unused=True)
 
+    def decision_name(self, position: int, choice: int) -> str:
+        """Return what is decided where, as ``stage 2, layer 1: kernel 5``; see ``SearchSpace.decision_name``."""
+        stage, within = divmod(position, 1 + 2 * LAYERS)
+        if within == 0:
+            return f"stage {stage + 1}: depth {DEPTHS[choice]}"
+        layer, of_layer = divmod(within - 1, 2)
+        value = f"expansion {EXPANSIONS[choice]}" if of_layer else f"kernel {KERNELS[choice]}"
+        return f"stage {stage + 1}, layer {layer + 1}: {value}"
+
     def canonical(self, arch: Architecture) -> str:
         """Return the text of ``arch`` without the layers that are not used: equal for equal networks.
 
