@@ -47,8 +47,10 @@ def study(
 def test_the_study_from_end_to_end(study: Callable[..., tuple[Any, str]], tmp_path: Path) -> None:
     images = glyphs(["A", "g", "8"], images_per_class=12)
     np.savez(tmp_path / "small.npz", x=images.load(range(len(images)), 24), y=images.labels)
-    options = ("letters=small.npz", "--epochs", 1, "--candidates", 5, "--images-per-class", 2, "--classes", 2)
-    options += ("--random", 1, "--seeds", 1, "--recipe", "demo", "--out", "out/study")
+    options = [
+        *("letters=small.npz", "--recipe", "demo", "--epochs", 1, "--seeds", 1, "--out", "out/study"),
+        *("--candidates", 5, "--images-per-class", 2, "--classes", 2, "--random", 1),
+    ]
     code, out = study(*options)
     assert code == 0, out
     rows = [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()]
