@@ -106,31 +106,52 @@ def search(
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the whole result here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the first --top networks here: Python code that needs torch alone, ONNX."),
+    ] = None,
+    onnx: Annotated[
+        bool | None, typer.Option(help="Export: with ONNX files or not; else if the package onnx is installed.")
+    ] = None,
+    then_train: Annotated[
+        int, typer.Option(metavar="K", help="Train the first K candidates and say which is really best.")
+    ] = 0,
+    recipe: Annotated[str, typer.Option(help="Of these trainings: short | nasbench201 | ...")] = "short",
+    train_seeds: Annotated[int, typer.Option(help="Trainings of each of them.")] = 1,
+    runs: Annotated[Path, typer.Option(help="Where trainings are kept.")] = Path("runs"),
 ) -> None:
-    """Propose and rank networks for a data set, training nothing."""
+    """Propose and rank networks for a data set, training nothing (unless --then-train asks for it)."""
     from metad2a.cli.commands import search as command
 
     command.run(
         images,
         space=space,
         checkpoint=checkpoint or [space or "nasbench201"],
-        candidates=candidates,
-        top=top,
-        seed=seed,
-        limits={
+        options={
+            "n_candidates": candidates,
+            "random_state": seed,
             "max_params": max_params,
             "max_flops": max_flops,
             "max_latency_ms": max_latency_ms,
             "max_memory_mb": max_memory_mb,
+            "measure_latency": latency,
+            "images_per_class": images_per_class,
+            "constrained": not unconstrained,
         },
-        measure_latency=latency,
         latency_table=latency_table,
-        pareto=pareto,
-        images_per_class=images_per_class,
-        constrained=not unconstrained,
         device=device,
-        json_file=json,
-        html_file=html,
+        wanted=command.Wanted(
+            top=top,
+            pareto=pareto,
+            json=json,
+            html=html,
+            export=export,
+            onnx=onnx,
+            then_train=then_train,
+            recipe=recipe,
+            train_seeds=train_seeds,
+            runs=runs,
+        ),
     )
 
 

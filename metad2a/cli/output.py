@@ -96,6 +96,12 @@ def _latency_note(latency: Mapping[str, Any]) -> str:
     )
 
 
+def print_sentences(sentences: Sequence[str]) -> None:
+    """Print an explanation, a sentence a line."""
+    for sentence in sentences:
+        console.print(sentence, markup=False, highlight=False)
+
+
 def print_evaluation(result: Evaluation) -> None:
     """Print means and spread of an evaluation beside its baselines."""
     console.print(f"{escape(result.dataset)} against {escape(result.oracle)}, {result.runs} runs")

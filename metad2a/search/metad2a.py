@@ -267,6 +267,7 @@ class MetaD2A:
             },
             timing={**{name: timing[name] for name in names}, "total_s": sum(timing.values())},
             latency=latencies.summary(),
+            features=features,
         )
 
 

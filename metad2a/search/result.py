@@ -1,11 +1,12 @@
 """What a search returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
+from metad2a.data.features import FeatureSet
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.search.pareto import COSTS, pareto_front
 from metad2a.spaces.base import SearchSpace
@@ -84,6 +85,7 @@ class SearchResult:
             architectures ``measured`` in all, ``model_archs`` that the others' are predicted from, and
             ``model_error_ms``, the root mean square error on each of these as predicted from the others. None when
             unknown.
+        features: of the images that were searched with.
     """
 
     candidates: tuple[Candidate, ...]
@@ -94,6 +96,7 @@ class SearchResult:
     generation: dict[str, int]
     timing: dict[str, float]
     latency: dict[str, Any] | None = None
+    features: FeatureSet | None = field(default=None, repr=False, compare=False)
 
     @property
     def best(self) -> Candidate:

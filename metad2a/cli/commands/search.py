@@ -2,16 +2,58 @@
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metad2a.cli import output
 from metad2a.costs.latency_model import LatencyModel
 from metad2a.data.cache import FeatureCache
+from metad2a.data.features import FeatureSet
+from metad2a.data.image_set import ImageSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
-from metad2a.runtime import check_writable, write_json
+from metad2a.fitting.recipes import get_recipe
+from metad2a.runtime import check_writable, resolve_device, write_json
+from metad2a.search.explanation import Explanation, explain
+from metad2a.search.export_folder import check_replaceable
 from metad2a.search.metad2a import MetaD2A
+from metad2a.search.onnx_file import check_onnx
+from metad2a.search.result import SearchResult
 from metad2a.spaces.registry import get_space
+
+if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
+    from metad2a.fitting.parts import Parts
+    from metad2a.search.then_train import ThenTrained
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What becomes of a result.
+
+    Attributes:
+        top: candidates to print, to show in the report and to export.
+        pareto: a cost, of which the best trade-offs are printed too.
+        json: file for all of it.
+        html: file for the report.
+        export: folder for the first candidates' networks.
+        onnx: whether they get an ONNX file; None: if the package is installed.
+        then_train: how many of the first candidates are trained; 0 trains none.
+        recipe: of these trainings.
+        train_seeds: trainings of each.
+        runs: where they are kept.
+    """
+
+    top: int
+    pareto: str | None
+    json: Path | None
+    html: Path | None
+    export: Path | None
+    onnx: bool | None
+    then_train: int
+    recipe: str
+    train_seeds: int
+    runs: Path
 
 
 def run(
@@ -19,57 +61,144 @@ def run(
     *,
     space: str | None,
     checkpoint: list[str],
-    candidates: int,
-    top: int,
-    seed: int,
-    limits: dict[str, float | None],
-    measure_latency: bool,
+    options: dict[str, Any],
     latency_table: Path | None,
-    pareto: str | None,
-    images_per_class: int,
-    constrained: bool,
     device: str,
-    json_file: Path | None,
-    html_file: Path | None,
+    wanted: Wanted,
 ) -> None:
-    """Search, print the first candidates, write what was asked for."""
-    for name, value in (("--candidates", candidates), ("--top", top), ("--images-per-class", images_per_class)):
-        if value < 1:
-            raise ConfigError(f"{name} {value}: give a number of at least 1.")
-    for path in (json_file, html_file):
-        if path is not None:
-            check_writable(path)
+    """Search; print the first candidates and what explains them; train and write what was asked for.
+
+    Args:
+        images: what to search for.
+        space: that the checkpoint must be for.
+        checkpoint: shipped name or files.
+        options: arguments of ``MetaD2A.search``.
+        latency_table: another device's latencies.
+        device: to compute on.
+        wanted: what becomes of the result.
+    """
+    _check(options, wanted, latency_table)
     if space is not None:
         get_space(space)
-    timed = measure_latency or latency_table is not None or limits["max_latency_ms"] is not None
-    output.check_cost(pareto, timed=timed)
     model = MetaD2A.open(*checkpoint, device=device)
     model.checkpoint.check(space=space)
+    opened = open_data(images)
+    parts = _parts(opened, wanted.then_train)
     result = model.search(
-        open_data(images),
-        n_candidates=candidates,
-        images_per_class=images_per_class,
-        random_state=seed,
+        opened if parts is None else parts.train,
         cache=FeatureCache(),
-        constrained=constrained,
-        measure_latency=measure_latency,
         latency=None if latency_table is None else LatencyModel.read(latency_table, model.space),
-        measured=top,
-        **limits,
+        measured=wanted.top,
+        **options,
     )
-    output.print_search(result, top)
-    if pareto is not None:
-        output.print_pareto(result, pareto)
-    if json_file is not None:
-        write_json(json_file, result.to_dict())
-        output.wrote(json_file)
-    if html_file is not None:
-        from metad2a.reporting.reports import search_report
-
-        search_report(html_file, result, top=top, command=command_line())
-        output.wrote(html_file)
+    assert result.features is not None  # noqa: S101  (the search has just made them)
+    explanation = explain(model, result.features, result, images=shlex.quote(images))
+    output.print_search(result, wanted.top)
+    if wanted.pareto is not None:
+        output.print_pareto(result, wanted.pareto)
+    output.print_sentences(explanation.sentences())
+    trained = None if parts is None else _train(result, parts, wanted, device)
+    _write(result, explanation, trained, opened, wanted)
 
 
 def command_line() -> str:
     """Return the command as the user would type it again."""
     return shlex.join(["metad2a", *sys.argv[1:]])
+
+
+def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) -> None:
+    """Refuse what cannot be done before anything is computed."""
+    counts = {
+        "--candidates": options["n_candidates"],
+        "--top": wanted.top,
+        "--images-per-class": options["images_per_class"],
+        "--train-seeds": wanted.train_seeds,
+    }
+    for name, value in counts.items():
+        if value < 1:
+            raise ConfigError(f"{name} {value}: give a number of at least 1.")
+    if wanted.then_train < 0:
+        raise ConfigError(f"--then-train {wanted.then_train}: give the number of candidates to train.")
+    for path in (wanted.json, wanted.html):
+        if path is not None:
+            check_writable(path)
+    if wanted.export is not None:
+        check_replaceable(wanted.export)
+        if wanted.onnx:
+            check_onnx()
+    get_recipe(wanted.recipe)
+    timed = options["measure_latency"] or latency_table is not None or options["max_latency_ms"] is not None
+    output.check_cost(wanted.pareto, timed=timed)
+
+
+def _parts(opened: ImageSet | FeatureSet, count: int) -> "Parts | None":
+    """Divide the images where networks are to be trained: the search may see those to learn from, and no others."""
+    if not count:
+        return None
+    if isinstance(opened, FeatureSet):
+        raise ConfigError(f"--then-train {count}: '{opened.name}' holds features, but networks learn from images.")
+    from metad2a.fitting.parts import split_parts
+
+    return split_parts(opened)
+
+
+def _train(result: SearchResult, parts: "Parts", wanted: Wanted, device: str) -> "ThenTrained":
+    from metad2a.cli.fit_output import print_then_trained
+    from metad2a.fitting.precision import one_device
+    from metad2a.search.then_train import then_train
+
+    try:
+        trained = then_train(
+            result,
+            parts,
+            get_recipe(wanted.recipe),
+            k=wanted.then_train,
+            seeds=range(wanted.train_seeds),
+            folder=wanted.runs / "then-train",
+            fabric=one_device(resolve_device(device)),
+        )
+    except KeyboardInterrupt:
+        print("finished trainings are kept: the same command goes on with the next one.", file=sys.stderr)
+        raise
+    print_then_trained(trained)
+    return trained
+
+
+def _write(
+    result: SearchResult,
+    explanation: Explanation,
+    trained: "ThenTrained | None",
+    opened: ImageSet | FeatureSet,
+    wanted: Wanted,
+) -> None:
+    if wanted.json is not None:
+        more = {"explanation": explanation.to_dict(), "then_train": None if trained is None else trained.to_dict()}
+        write_json(wanted.json, result.to_dict() | more)
+        output.wrote(wanted.json)
+    if wanted.html is not None:
+        from metad2a.reporting.reports import search_report
+
+        search_report(
+            wanted.html,
+            result,
+            top=wanted.top,
+            command=command_line(),
+            images=opened if isinstance(opened, ImageSet) else None,
+            explanation=explanation,
+            trained=trained,
+        )
+        output.wrote(wanted.html)
+    if wanted.export is not None:
+        from metad2a.search.export import export_candidates
+
+        networks = {} if trained is None else {trained.chosen.candidate.rank: trained.network}
+        for folder in export_candidates(
+            result,
+            wanted.export,
+            wanted.top,
+            trained=networks,
+            classes=opened.classes,
+            onnx=wanted.onnx,
+            command=command_line(),
+        ):
+            output.wrote(folder)
