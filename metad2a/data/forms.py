@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metad2a.data.csv_list import OPTIONS, SUFFIXES
 from metad2a.data.feature_file import SUFFIX
-from metad2a.data.image_set import ImageSet
+from metad2a.data.image_set import EMBEDDED, ImageSet
 from metad2a.data.options import parse_options
 from metad2a.data.prepared import is_prepared, unfinished
 from metad2a.errors import DataError
@@ -44,6 +44,13 @@ def open_images(spec: str) -> ImageSet:
             problem += f" yet ({unfinished(path)} is their beginning: prepare them to the end)"
         raise DataError(f"images '{spec}' {problem}. Give {FORMS}.")
     return ImageSet.from_prepared(path) if is_prepared(path) else ImageSet.from_folder(path)
+
+
+def image_names() -> list[str]:
+    """Return the names that can be opened without a file of one's own; ``hf:`` knows many more."""
+    from metad2a.data.torchvision_sets import NAMES
+
+    return [*(f"embedded:{name}" for name in EMBEDDED), *(f"torchvision:{name}" for name in NAMES), "hf:NAME"]
 
 
 def csv_of(spec: str) -> tuple[Path, dict[str, str]] | None:

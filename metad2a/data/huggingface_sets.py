@@ -31,9 +31,9 @@ def open_huggingface(rest: str) -> ImageSet:
         UnknownNameError: there is no such option.
         UserError: the library is not installed.
     """
-    name, query = (
-        (rest, "") if Path(rest).expanduser().exists() else rest.split("?", 1) if "?" in rest else (rest, "")
-    )
+    name, _, query = (rest, "", "") if Path(rest).expanduser().exists() else rest.partition("?")
+    if not name:
+        raise DataError("hf: lacks a name. Give hf:NAME of the hub, or hf:FOLDER.")
     options = parse_options(query, OPTIONS, what=f"hf:{name}")
     if Path(name).expanduser().exists():
         name = absolute(name)

@@ -1,6 +1,6 @@
 """Labelled images, whatever they are stored in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from metad2a.data.prepared import Prepared
 from metad2a.data.sources import ArrayImages, ImageFacts, ImageSource, used_classes
 from metad2a.errors import DataError, unknown_name
 from metad2a.runtime import numpy_rng
+
+EMBEDDED = ("digits", "glyphs")
+"""Images that need no file."""
 
 Indices = Sequence[int] | Int[np.ndarray, " I"]
 
@@ -226,14 +229,10 @@ class ImageSet:
         from metad2a.data.digits import digits
         from metad2a.data.glyphs import glyphs_from_query
 
-        makers: dict[str, Callable[[str], ImageSet]] = {
-            "digits": lambda _: digits(),
-            "glyphs": glyphs_from_query,
-        }
         base, _, query = name.partition("?")
-        if base not in makers or (query and base == "digits"):
-            raise unknown_name("embedded image set", name, makers)
-        return makers[base](query)
+        if base not in EMBEDDED or (query and base == "digits"):
+            raise unknown_name("embedded image set", name, EMBEDDED)
+        return digits() if base == "digits" else glyphs_from_query(query)
 
     # --- what is in it ----------------------------------------------------------------------------------------
 

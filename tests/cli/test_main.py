@@ -16,7 +16,7 @@ from metad2a.cli import main as command_line
 Run = Callable[..., Any]
 COMMANDS = (
     *("search", "train", "evaluate", "build-database", "resume", "demo", "import", "ls", "info", "report"),
-    *("benchmark", "data", "database", "fit-network"),
+    *("benchmark", "data", "database", "fit-network", "inspect"),
 )
 HYDRA_COMMANDS = (("train", "generator"), ("train", "predictor"), ("evaluate",), ("build-database",))
 
@@ -120,6 +120,7 @@ def test_ls(run: Run, tmp_path: Path) -> None:
     for line in ("spaces: mobilenetv3, nasbench201", "embedders: efficientnet-lite0, pixels", "runs: none"):
         assert line in text
     assert "demo" in run("ls", "experiments").done().out
+    assert "images: embedded:digits, embedded:glyphs, torchvision:CIFAR10," in run("ls", "images").done().out
     assert "paper/nasbench201" in run("ls", "experiments").out
     run("ls", "expriments").refused("unknown list 'expriments'", "Did you mean 'experiments'?")
 

@@ -1,3 +1,6 @@
+import struct
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +8,7 @@ import pytest
 from PIL import Image
 
 from metad2a.data import encoded
+from metad2a.data.cache import choose_images
 from metad2a.data.encoded import read_square
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import DataError
@@ -67,11 +71,50 @@ def test_images_are_found_at_any_depth_through_links_and_non_ascii_names(make_fo
     assert images.load(range(len(images)), 8).shape == (5, 8, 8, 3)
 
 
+def test_a_class_that_links_to_what_it_lies_in_does_not_get_the_images_of_all(make_folder) -> None:
+    folder = make_folder(images=2)
+    (folder / "cat" / "up").symlink_to(folder, target_is_directory=True)
+    (folder / "cat" / "root").symlink_to("/", target_is_directory=True)
+    (folder / "dog" / "cats").symlink_to(folder / "cat", target_is_directory=True)
+    assert ImageSet.from_folder(folder).counts.tolist() == [2, 4], "another class may be linked to"
+
+
+def test_one_image_a_class(make_folder) -> None:
+    images = ImageSet.from_folder(make_folder(images=1))
+    assert choose_images(images, 50, 0).tolist() == [0, 1]
+    assert images.load([0, 1], 8).shape == (2, 8, 8, 3)
+    with pytest.raises(DataError, match="fewer than two images"):
+        images.split(0.5, 0)
+
+
+def test_five_thousand_classes(tmp_path) -> None:
+    image = save(tmp_path / "image.png", halves(RED, BLUE))
+    for number in range(5000):
+        place = tmp_path / "many" / f"{number:04d}"
+        place.mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            (place / name).hardlink_to(image)
+    start = time.process_time()
+    images = ImageSet.from_folder(tmp_path / "many")
+    chosen = choose_images(images, 50, 0)
+    assert len(set(images.content_keys(chosen))) == 1
+    images.load(chosen[::20], 8)
+    assert time.process_time() - start < 10, "about a second on a free machine"
+    assert (images.num_classes, len(chosen), images.classes[4999]) == (5000, 10_000, "4999")
+
+
 def test_class_names_are_normalised(tmp_path) -> None:
     for name in ("cafe\N{COMBINING ACUTE ACCENT}", "tea"):
         (tmp_path / name).mkdir()
         save(tmp_path / name / "1.png", halves(RED, BLUE))
     assert ImageSet.from_folder(tmp_path).classes == ("café", "tea")
+
+
+def test_two_classes_whose_names_look_the_same(tmp_path) -> None:
+    for name in ("cafe\N{COMBINING ACUTE ACCENT}", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="two sub-folders called 'café', in two forms of Unicode"):
+        ImageSet.from_folder(tmp_path)
 
 
 def test_hidden_files_and_files_beside_the_classes_are_ignored(make_folder) -> None:
@@ -191,6 +234,32 @@ def test_truncated_file(tmp_path, name: str) -> None:
     path = save(tmp_path / name, noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"cannot read the image .*{name}.*truncated"):
+        read_square(path, size=8)
+
+
+def test_an_image_under_the_name_of_another_format(make_folder) -> None:
+    folder = make_folder(images=1)
+    save(folder / "cat" / "1.png", halves(RED, RED), format="JPEG", quality=95)
+    square = ImageSet.from_folder(folder).load([1], 8)[0].astype(int)
+    assert np.abs(square - RED).max() < 8
+
+
+@pytest.mark.parametrize("name", ["wide.jpg", "wide.png"])
+def test_twenty_thousand_pixels_wide(tmp_path, name: str) -> None:
+    pixels = np.zeros((300, 20_000, 3), np.uint8)
+    pixels[:, 9850:10150] = RED
+    square = read_square(save(tmp_path / name, pixels), size=64).astype(int)
+    assert np.abs(square[:, 8:-8] - RED).max() < 16
+
+
+def test_a_picture_that_would_fill_the_memory(tmp_path) -> None:
+    """Its header promises 20,000 x 20,000 pixels; nothing of them is read."""
+    path = save(tmp_path / "a.png", halves(RED, BLUE))
+    head = bytearray(path.read_bytes())
+    head[16:24] = struct.pack(">2I", 20_000, 20_000)
+    head[29:33] = struct.pack(">I", zlib.crc32(head[12:29]))
+    path.write_bytes(head)
+    with pytest.raises(DataError, match=r"cannot read the image .*a\.png: .*400000000 pixels.*bomb"):
         read_square(path, size=8)
 
 

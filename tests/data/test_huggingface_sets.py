@@ -165,6 +165,7 @@ def test_columns_that_do_not_decide(pets) -> None:
         ("x.png", r"hf:.*x\.png: a file must end in \.parquet or \.arrow"),
         ("x.parquet", r"hf:.*x\.parquet cannot be read: "),
         ("nothing", "hf:.*nothing cannot be read: "),
+        ("nothing?image", "Write options as"),
         ("nothing?splt=x", "unknown option of hf:.*nothing 'splt'. Did you mean 'split'"),
     ],
 )
@@ -174,6 +175,11 @@ def test_local_errors(tmp_path, name: str, message: str) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match=message):
         ImageSet.open(f"hf:{tmp_path}/{name}")
+
+
+def test_a_name_is_needed() -> None:
+    with pytest.raises(UserError, match="hf: lacks a name"):
+        ImageSet.open("hf:?split=train")
 
 
 def test_offline(tmp_path, monkeypatch) -> None:
