@@ -116,7 +116,7 @@ def search(
     then_train: Annotated[
         int, typer.Option(metavar="K", help="Train the first K candidates and say which is really best.")
     ] = 0,
-    recipe: Annotated[str, typer.Option(help="Of these trainings: short | nasbench201 | ...")] = "short",
+    recipe: Annotated[str, typer.Option(help="Of them: short | nasbench201 | ... | file.yaml")] = "short",
     train_seeds: Annotated[int, typer.Option(help="Trainings of each of them.")] = 1,
     runs: Annotated[Path, typer.Option(help="Where trainings are kept.")] = Path("runs"),
 ) -> None:

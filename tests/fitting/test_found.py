@@ -14,7 +14,7 @@ from torch import nn
 
 from metad2a.data.glyphs import glyphs
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import ArchitectureError, CheckpointError, UnknownNameError
+from metad2a.errors import ArchitectureError, CheckpointError, ConfigError, UnknownNameError
 from metad2a.fitting import fitted as fitted_file
 from metad2a.fitting.fitted import FittedNetwork, load_fitted
 from metad2a.fitting.found import FoundFit, fit_found, scores
@@ -275,6 +275,18 @@ def test_shipped_recipes_are_found_by_name() -> None:
     assert all(get_recipe(name).name == name for name in recipe_names())
     with pytest.raises(UnknownNameError, match="Did you mean 'short'"):
         get_recipe("shrt")
+
+
+def test_a_recipe_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("{name: mine, epochs: 3, batch_size: 8, learning_rate: 1}")
+    assert get_recipe(str(file)) == Recipe(name="mine", epochs=3, batch_size=8, learning_rate=1.0)
+    for content, message in (("- a list", "holds no keys"), ("a: [", "is no YAML"), ("{name: x}", "lacks epochs")):
+        file.write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            get_recipe(str(file))
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        get_recipe(str(tmp_path / "none.yaml"))
 
 
 def test_the_benchmarks_recipe_is_the_benchmarks() -> None:
