@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metad2a.data.cache import embed
+from metad2a.data.embedders.base import get_embedder
+from metad2a.data.image_set import ImageSet
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -34,6 +37,8 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkp
         "candidates",
         "pareto",
         "latency",
+        "explanation",
+        "then_train",
     ]
     assert (found["schema_version"], found["space"], found["seed"]) == (1, "nasbench201", 4)
     assert found["dataset"] == {"name": "tiny", "classes": 3, "images_used": 30, "embedder": "pixels"}
@@ -119,7 +124,69 @@ def test_the_report_needs_no_network_and_names_its_command(
     page = (tmp_path / "report.html").read_text()
     assert "<svg" in page
     assert "metad2a search" in page
-    assert not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import|<script', page)
+    assert not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import', page)
+
+
+def test_the_result_explains_itself(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
+    outcome = run("search", npz, *checkpoints, "--candidates", 12, "--json", "found.json").done()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["then_train"] is None
+    explanation = found["explanation"]
+    assert {"likeness", "sureness", "differences", "advice", "sentences"} <= set(explanation)
+    for sentence in explanation["sentences"]:
+        assert sentence in outcome.out
+
+
+def test_the_networks_can_be_taken_away(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
+    search = ("search", npz, *checkpoints, "--candidates", 8, "--top", 2, "--no-onnx", "--json", "found.json")
+    run(*search, "--export", "networks").done()
+    found = json.loads((tmp_path / "found.json").read_text())["candidates"]
+    assert sorted(path.name for path in (tmp_path / "networks").iterdir()) == ["rank1", "rank2"]
+    for rank in (1, 2):
+        card = json.loads((tmp_path / f"networks/rank{rank}/card.json").read_text())
+        assert card["arch"] == found[rank - 1]["arch"]
+        assert card["classes"] == ["0", "1", "2"]
+        assert "--export networks" in card["command"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("precious")
+    run(*search, "--export", "mine").refused("mine")
+    assert (tmp_path / "mine/thesis.tex").read_text() == "precious"
+
+
+def test_the_first_candidates_are_trained_and_the_best_is_chosen(
+    run: Run, tmp_path: Path, checkpoints: list[str]
+) -> None:
+    (tmp_path / "quick.yaml").write_text(
+        "{name: quick, epochs: 1, batch_size: 64, learning_rate: 0.1, resolution: 8, images_per_epoch: 256, "
+        "scale: {channels: 2, cells: 1}}"
+    )
+    search = ("search", "embedded:digits", *checkpoints, "--images-per-class", 4, "--candidates", 8, "--top", 2)
+    training = ("--then-train", 2, "--train-seeds", 2, "--recipe", "quick.yaml")
+    outcome = run(*search, *training, "--json", "found.json", "--html", "r.html", "--export", "nets", "--no-onnx")
+    outcome.done()
+    done = json.loads((tmp_path / "found.json").read_text())["then_train"]
+    assert [one["rank"] for one in done["candidates"]] == [1, 2]
+    assert all(len(one["valid_accuracies"]) == 2 for one in done["candidates"])
+    best = max(done["candidates"], key=lambda one: one["valid_mean"])
+    assert done["chosen"]["rank"] == best["rank"]
+    assert sum(done["images"].values()) == 1797
+    assert f"really best: candidate {best['rank']}, test" in outcome.out
+    assert (tmp_path / f"nets/rank{best['rank']}/weights.pt").is_file()
+    assert not (tmp_path / f"nets/rank{3 - best['rank']}/weights.pt").exists()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs/then-train").rglob("seed-*.json")}
+    assert len(kept) == 4
+    again = run(*search, *training, "--json", "again.json").done()
+    assert "really best" in again.out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs/then-train").rglob("seed-*.json")} == kept
+
+
+def test_nothing_is_trained_on_features(run: Run, tmp_path: Path, checkpoints: list[str], npz: Path) -> None:
+    run("search", npz, *checkpoints, "--then-train", -1).refused("--then-train -1")
+    run("search", npz, *checkpoints, "--then-train", 1, "--recipe", "shor").refused("Did you mean 'short'?")
+    pixels = get_embedder("pixels")
+    images = ImageSet.from_npz(npz)
+    embed(images, pixels, cache=None).save(tmp_path / "f.safetensors")
+    run("search", "f.safetensors", *checkpoints, "--then-train", 1).refused("holds features", "learn from images")
 
 
 def images_in(folder: Path, *classes: str) -> Path:
