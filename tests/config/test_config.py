@@ -235,6 +235,14 @@ def test_what_is_no_list_is_told() -> None:
         compose("train", [quote("images=a.npz")])
 
 
+def test_embedders_with_options_need_no_quotes() -> None:
+    reference = "timm:resnet18.a1_in1k?resolution=64&weights=/my folder/w.pth"
+    for text in (f"embedder={reference}", f"embedder='{reference}'"):
+        assert compose("train", [quote(text)]).embedder == reference
+    swept = quote("embedder=efficientnet-lite0?resolution=96,pixels")
+    assert compose("train", [swept], first_of_sweep=True).embedder == "efficientnet-lite0?resolution=96"
+
+
 def test_nothing_can_be_said_of_a_text_that_may_be_absent() -> None:
     assert compose("train", [quote("init=null")]).init is None
     assert compose("train", [quote("init=my file, v2.safetensors")]).init == "my file, v2.safetensors"
