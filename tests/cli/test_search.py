@@ -124,7 +124,7 @@ def test_the_report_needs_no_network_and_names_its_command(
     page = (tmp_path / "report.html").read_text()
     assert "<svg" in page
     assert "metad2a search" in page
-    assert not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import', page)
+    assert not re.findall(r'(?:src|href)="(?!#|data:)|url\([^#]|@import', page)
 
 
 def test_the_result_explains_itself(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
