@@ -7,7 +7,7 @@ python scripts/measure_latency_model.py here OUT.json [--cells 20] [--unseen 40]
 cells are chosen from 1,000 random ones, as a search does, their latencies read, a model fitted, and Spearman's and
 Kendall's correlation taken over the cells that were not chosen. ``here`` really measures the chosen cells, and some
 unseen random ones twice: their correlation with themselves bounds what a model can reach. Both print a Markdown
-table (mean and standard deviation over seeds) and write JSON.
+table (mean and standard deviation over seeds) and write JSON. ``--threads`` is for measuring here.
 """
 
 import argparse
@@ -56,7 +56,8 @@ def measure_tables(path: Path, cells: int, seeds: int) -> dict[str, Any]:
     return {"cells": cells, "seeds": seeds, "devices": devices}
 
 
-def measure_here(cells: int, unseen: int) -> dict[str, Any]:
+def measure_here(cells: int, unseen: int, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
     chosen = choose_architectures(SPACE, n=cells)
     others = [arch for arch in SPACE.sample(unseen, numpy_rng("unseen cells")) if arch not in chosen]
 
@@ -67,8 +68,8 @@ def measure_here(cells: int, unseen: int) -> dict[str, Any]:
     model = LatencyModel.fit(SPACE, chosen, measured(chosen))
     first, second = measured(others), measured(others)
     found = agreement(first, model.predict(others))
-    device = f"this machine ({torch.get_num_threads()} threads)"
     twice = float(spearmanr(first, second).statistic)
+    device = f"this machine, threads: {threads}; with itself {twice:.3f}"
     by_flops = float(spearmanr(first, SPACE.flops(others, 10, 32)).statistic)
     row = {name: [value] for name, value in found.items()} | {"flops_spearman": by_flops, "spearman_twice": twice}
     return {"cells": cells, "unseen": len(others), "devices": {device: row}}
@@ -93,11 +94,12 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--unseen", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     if given.what == "tables":
         result = measure_tables(given.files[0], given.cells, given.seeds)
     else:
-        result = measure_here(given.cells, given.unseen)
+        result = measure_here(given.cells, given.unseen, given.threads)
     write_json(given.files[-1], result)
     print(table(result))
 

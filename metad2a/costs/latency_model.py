@@ -138,7 +138,7 @@ class LatencyModel:
 def _log_evidence(kernel: Float[np.ndarray, "A A"], target: Float[np.ndarray, " A"], noise: float) -> float:
     """Return how probable the targets are, but for a constant, at the scale that suits them best."""
     total = kernel + noise * np.eye(len(kernel))
-    misfit = max(target @ np.linalg.solve(total, target), 1e-9)
+    misfit = max(float(target @ np.linalg.solve(total, target)), 1e-9)
     return float(-len(target) * np.log(misfit) - np.linalg.slogdet(total)[1])
 
 

@@ -77,7 +77,7 @@ class _Watch(TorchDispatchMode):
     """Count the bytes that are alive, at each operation."""
 
     def __init__(self, image: Tensor, known: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._alive = {tensor.untyped_storage()._cdata for tensor in known}
         self._bytes = self.most = 0
         self._count(image)

@@ -70,6 +70,7 @@ def generate(
     costs: Costs | None = None,
     device: str = "cpu",
     constrained: bool = True,
+    steer: bool = True,
 ) -> Generation:
     """Draw until ``n`` distinct architectures within ``limits`` are found.
 
@@ -78,6 +79,8 @@ def generate(
     leave so little that drawing stalls, the list is filled from all that meets them, what the decoder thinks
     likeliest first; in a space that cannot be listed, from what is in reach of those found, one decision after the
     other.
+
+    Without ``steer`` limits only filter what is drawn.
 
     Not ``constrained`` it is the official way: each graph comes from a draw of the data set of its own, the decoder
     runs free, at its own temperature, and a graph that is not ``connected`` is thrown away.
@@ -96,7 +99,7 @@ def generate(
         return torch.cat([model.encode(sets.to(device))[0] for sets in draws])
 
     costs = costs or Costs(space, len(features.classes))
-    steering = Steering(space, costs, limits.known(costs))
+    steering = Steering(space, costs, limits.known(costs) if steer else {})
     few_sets = latents(_SETS) if constrained else None
     found: dict[Architecture, None] = {}
     seen: set[Architecture] = set()

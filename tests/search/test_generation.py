@@ -13,7 +13,6 @@ from metad2a.runtime import torch_rng
 from metad2a.search import generation
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, draw_sets, generate
-from metad2a.search.steering import Steering
 from metad2a.spaces.nasbench201 import NASBench201
 
 NUM_CLASSES = 5  # of the fixture `features`
@@ -42,6 +41,7 @@ def run(
     n: int,
     limits: Limits | None = None,
     seed: int = 0,
+    steer: bool = True,
 ) -> Generation:
     return generate(
         model,
@@ -51,6 +51,7 @@ def run(
         images_per_class=4,
         limits=limits or Limits(),
         generator=torch_rng(seed, "generate"),
+        steer=steer,
     )
 
 
@@ -120,7 +121,7 @@ def test_a_limit_that_leaves_seven_architectures_ends(
 
 @pytest.mark.parametrize("name", ["params", "flops", "memory_mb"])
 def test_tight_limits_steer_the_decoder(
-    model: Generator, features: FeatureSet, space: NASBench201, name: str, monkeypatch: pytest.MonkeyPatch
+    model: Generator, features: FeatureSet, space: NASBench201, name: str
 ) -> None:
     everything, costs = list(space.enumerate()), Costs(space, NUM_CLASSES)
     limit = float(np.quantile(costs.of(name, everything), 0.02))
@@ -128,9 +129,7 @@ def test_tight_limits_steer_the_decoder(
     within = {arch for arch, ok in zip(everything, limits.admits(costs, everything), strict=True) if ok}
     n = len(within) // 2
     steered = run(model, features, n=n, limits=limits)
-    monkeypatch.setattr(Steering, "learn", lambda *_: None)
-    monkeypatch.setattr(generation, "_GIVE_UP", 10**9)
-    rejected = run(model, features, n=n, limits=limits)
+    rejected = run(model, features, n=n, limits=limits, steer=False)
     assert len(steered.archs) == len(rejected.archs) == n
     assert set(steered.archs) <= within
     assert steered.sampled <= rejected.sampled / 2
