@@ -1,6 +1,6 @@
 """What can be found in a data set, and what is done about it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -52,11 +52,11 @@ class Tally:
     def __len__(self) -> int:
         return self.count
 
-    def add(self, example: str | Callable[[], str]) -> None:
-        """Count one more; what makes an example is only called for those that are kept."""
+    def add(self, example: str) -> None:
+        """Count one more."""
         self.count += 1
         if len(self.examples) < EXAMPLES:
-            self.examples.append(example if isinstance(example, str) else example())
+            self.examples.append(example)
 
 
 def finding(kind: str, found: Tally | Sequence[str | Path]) -> list[Finding]:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from metad2a.data.csv_list import read_list
 from metad2a.data.encoded import FileImages
-from metad2a.data.findings import FEW, LARGE, LONG, SMALL, UNEVEN, Finding, Tally, finding
+from metad2a.data.findings import EXAMPLES, FEW, LARGE, LONG, SMALL, UNEVEN, Finding, Tally, finding
 from metad2a.data.folder import survey
 from metad2a.data.forms import csv_of, open_images
 from metad2a.data.image_set import ImageSet
@@ -224,10 +224,10 @@ def _duplicates(images: ImageSet, seen: _Seen) -> list[Finding]:
     same_class = images.labels[copies][1:] == images.labels[copies][:-1]
     found = []
     for kind, second in (("across", same_image & ~same_class), ("within", same_image & same_class)):
-        tally = Tally()
-        for place in np.flatnonzero(second).tolist():
-            tally.add(lambda place=place: " = ".join(images.where(int(row)) for row in copies[place : place + 2]))
-        found += finding(kind, tally)
+        places = np.flatnonzero(second)
+        pairs = [copies[place : place + 2].tolist() for place in places[:EXAMPLES].tolist()]
+        examples = [f"{images.where(one)} = {images.where(other)}" for one, other in pairs]
+        found += finding(kind, Tally(len(places), examples))
     return found
 
 

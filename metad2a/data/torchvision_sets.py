@@ -113,7 +113,7 @@ def _labels(dataset: Any, name: str) -> Int[np.ndarray, " I"]:
 
 def _arrays(dataset: Any, first: Image.Image, name: str) -> ArrayImages | None:
     """Return the images of a set that has all of them in memory."""
-    data = np.asarray(getattr(dataset, "data", ()))
+    data: np.ndarray = np.asarray(getattr(dataset, "data", ()))
     if data.dtype != np.uint8 or len(data) != len(dataset) or data.ndim not in (3, 4):
         return None
     if data.ndim == 4 and data.shape[1] in (1, 3) and data.shape[3] not in (1, 3):

@@ -2,9 +2,10 @@
 
 import gzip
 import hashlib
+import pickle
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,10 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pixels(*shape: int) -> np.ndarray:
     return numpy_rng("torchvision", *shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def write_idx(folder: Path) -> Path:
@@ -90,11 +95,7 @@ def test_downloading_and_then_finding_it_in_the_cache(server, tmp_path, monkeypa
     files = sorted((tmp_path / "served").iterdir())
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(datasets.KMNIST, "mirrors", [server])
-    monkeypatch.setattr(
-        datasets.KMNIST,
-        "resources",
-        [(file.name, hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()) for file in files],
-    )
+    monkeypatch.setattr(datasets.KMNIST, "resources", [(file.name, md5(file)) for file in files])
     images = ImageSet.open("torchvision:KMNIST")
     assert (len(images), images.source) == (30, "torchvision:KMNIST")
     assert (tmp_path / "cache/torchvision/KMNIST/raw/train-images-idx3-ubyte").is_file()
@@ -118,8 +119,7 @@ def test_offline(tmp_path, monkeypatch) -> None:
 def test_svhn(tmp_path, monkeypatch) -> None:
     x, y = pixels(32, 32, 3, 12), np.array([10, 1, 2] * 4)  # a zero is called 10
     savemat(tmp_path / "test_32x32.mat", {"X": x, "y": y[:, None]})
-    digest = hashlib.md5((tmp_path / "test_32x32.mat").read_bytes(), usedforsecurity=False).hexdigest()
-    listed = dict(datasets.SVHN.split_list) | {"test": ["", "test_32x32.mat", digest]}
+    listed = datasets.SVHN.split_list | {"test": ["", "test_32x32.mat", md5(tmp_path / "test_32x32.mat")]}
     monkeypatch.setattr(datasets.SVHN, "split_list", listed)
     images = ImageSet.open(f"torchvision:svhn?root={tmp_path}&split=test")
     assert (len(images), images.classes) == (12, ("0", "1", "2"))
@@ -131,6 +131,80 @@ def test_a_damaged_file_is_told_apart_by_its_checksum(tmp_path) -> None:
     (tmp_path / "test_32x32.mat").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"SVHN cannot be read from .*: Dataset not found or corrupted"):
         ImageSet.open(f"torchvision:SVHN?root={tmp_path}&split=test")
+
+
+def test_cifar(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    x = pixels(8, 3, 32, 32)
+    batch = {"data": x.reshape(8, -1), "labels": [0, 1] * 4}
+    for name, content in (("test_batch", batch), ("batches.meta", {"label_names": ["plane", "car"]})):
+        (folder / name).write_bytes(pickle.dumps(content))
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", md5(folder / "test_batch")]])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": md5(folder / "batches.meta")}
+    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
+    images = ImageSet.open(f"torchvision:cifar-10?root={tmp_path}&split=test")
+    assert (images.classes, images.labels.tolist()) == (("plane", "car"), [0, 1] * 4)
+    assert np.array_equal(images.load([5], 32)[0], x[5].transpose(1, 2, 0))
+    (folder / "test_batch").write_bytes(b"what a stranger wrote is not unpickled")
+    with pytest.raises(UserError, match="Dataset not found or corrupted"):
+        ImageSet.open(f"torchvision:cifar-10?root={tmp_path}&split=test")
+
+
+def test_stl10(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    x, files = pixels(4, 3, 96, 96), ("test_X.bin", "test_y.bin")
+    (folder / "test_X.bin").write_bytes(x.transpose(0, 1, 3, 2).tobytes())  # stored column by column
+    (folder / "test_y.bin").write_bytes(bytes([1, 2, 2, 1]))
+    (folder / "class_names.txt").write_text("plane\nbird\n")
+    monkeypatch.setattr(datasets.STL10, "train_list", [])
+    monkeypatch.setattr(datasets.STL10, "test_list", [[name, md5(folder / name)] for name in files])
+    images = ImageSet.open(f"torchvision:stl10?root={tmp_path}&split=test")
+    assert (images.classes, images.labels.tolist()) == (("plane", "bird"), [0, 1, 1, 0])
+    assert np.array_equal(images.load([3], 96)[0], x[3].transpose(1, 2, 0))
+
+
+def write_photos(folder: Path, names: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(pixels(24, 20 + number, 3)).save(folder / name)
+
+
+def test_dtd(tmp_path) -> None:
+    base = tmp_path / "dtd" / "dtd"
+    for texture in ("banded", "woven"):
+        write_photos(base / "images" / texture, ["1.jpg", "2.jpg"])
+    (base / "labels").mkdir()
+    (base / "labels" / "val3.txt").write_text("woven/2.jpg\nbanded/1.jpg\n")
+    images = ImageSet.open(f"torchvision:dtd?root={tmp_path}&split=val&partition=3")
+    assert (images.classes, images.labels.tolist()) == (("banded", "woven"), [1, 0])
+    assert images.where(0) == str(base / "images/woven/2.jpg")
+    assert images.load([0, 1], 8).shape == (2, 8, 8, 3)
+
+
+def test_aircraft(tmp_path) -> None:
+    data = tmp_path / "fgvc-aircraft-2013b" / "data"
+    write_photos(data / "images", ["7.jpg", "8.jpg"])
+    (data / "families.txt").write_text("Boeing 707\nA300\n")
+    (data / "images_family_test.txt").write_text("8 A300\n7 Boeing 707\n")
+    images = ImageSet.open(f"torchvision:aircraft?root={tmp_path}&split=test&annotation_level=family")
+    assert (images.classes, images.labels.tolist()) == (("Boeing 707", "A300"), [1, 0])
+    assert images.where(0) == str(data / "images/8.jpg")
+
+
+def test_flowers(tmp_path, monkeypatch) -> None:
+    base = tmp_path / "flowers-102"
+    write_photos(base / "jpg", [f"image_{number:05d}.jpg" for number in (1, 2, 3)])
+    savemat(base / "imagelabels.mat", {"labels": [2, 1, 2]})
+    savemat(base / "setid.mat", {"trnid": [1, 2], "valid": [1], "tstid": [3, 2, 1]})
+    names = {"label": "imagelabels.mat", "setid": "setid.mat"}
+    known = {key: (name, md5(base / name)) for key, name in names.items()}
+    monkeypatch.setattr(datasets.Flowers102, "_file_dict", datasets.Flowers102._file_dict | known)
+    images = ImageSet.open(f"torchvision:flowers?root={tmp_path}&split=test")
+    assert images.labels.tolist() == [1, 0, 1]
+    assert images.where(0) == str(base / "jpg/image_00003.jpg")
 
 
 @pytest.fixture
