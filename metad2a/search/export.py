@@ -81,7 +81,7 @@ def export_network(
     names = classes if classes is not None or plan.trained is None else plan.trained.classes
     if names is not None and len(names) != plan.num_classes:
         raise ConfigError(f"{len(names)} names for the {plan.num_classes} classes of the network. Give as many.")
-    more = {"classes": None if names is None else list(names), **_prediction(network), **(about or {})}
+    more = {"classes": None if names is None else list(names)} | _found(network) | dict(about or {})
     with new_folder(Path(folder)) as place:
         _write(plan, place, onnx=has_onnx() if onnx is None else onnx, about=more)
     return Path(folder)
@@ -115,14 +115,13 @@ def export_candidates(
     """
     if top < 1:
         raise ConfigError(f"top={top}: export at least one candidate.")
-    about = {"checkpoint": result.checkpoint, "search_seed": result.seed, "dataset": result.dataset["name"]}
-    about |= {"command": command}
+    search = {"checkpoint": result.checkpoint, "seed": result.seed, "dataset": result.dataset}
     candidates = result.candidates[:top]
     with new_folder(Path(folder)) as place:
         for one in candidates:
             weights = (trained or {}).get(one.rank)
-            target = place / f"rank{one.rank}"
-            export_network(one, target, weights=weights, classes=classes, onnx=onnx, about=about)
+            about = {"search": search | one.to_dict(), "command": command}
+            export_network(one, place / f"rank{one.rank}", weights=weights, classes=classes, onnx=onnx, about=about)
     return [Path(folder) / f"rank{one.rank}" for one in candidates]
 
 
@@ -191,11 +190,9 @@ def _opened(weights: Weights | None) -> FittedNetwork | Mapping[str, Tensor] | N
     return state
 
 
-def _prediction(network: object) -> dict[str, Any]:
-    """Return what the search said of a candidate; its costs are counted anew, for the exported size."""
-    if not isinstance(network, Candidate):
-        return {}
-    return {name: value for name, value in network.to_dict().items() if name not in ("arch", "params", "flops")}
+def _found(network: object) -> dict[str, Any]:
+    """Return what the search said of a candidate: of the default size, while the card counts the exported one."""
+    return {"search": network.to_dict()} if isinstance(network, Candidate) else {}
 
 
 def _write(plan: _Network, place: Path, *, onnx: bool, about: Mapping[str, Any]) -> None:

@@ -198,11 +198,12 @@ def test_candidates_of_a_search(result: SearchResult, tmp_path: Path) -> None:
     assert [folder.name for folder in folders] == ["rank1", "rank2"]
     for candidate, folder in zip(result.candidates, folders, strict=False):
         content = card(folder)
-        assert (content["rank"], content["arch"]) == (candidate.rank, candidate.arch)
+        assert content["arch"] == candidate.arch
         assert (content["params"], content["flops"]) == (candidate.params, candidate.flops)
-        assert content["predicted"] == candidate.predicted
-        assert (content["checkpoint"], content["search_seed"]) == ("untrained", 0)
-        assert (content["dataset"], content["command"]) == ("random", "metad2a search x")
+        search = content["search"]
+        assert {key: search[key] for key in candidate.to_dict()} == candidate.to_dict()
+        assert (search["checkpoint"], search["seed"], search["dataset"]["name"]) == ("untrained", 0, "random")
+        assert content["command"] == "metad2a search x"
         network = module(folder)["Network"]()
         assert list(network.state_dict()) == list(candidate.build().state_dict())
     # Of another search nothing may be left over.
@@ -221,7 +222,8 @@ def test_a_candidate_with_its_trained_network(result: SearchResult, tmp_path: Pa
     own = FittedNetwork(network, Card(**{**vars(about), "arch": best.arch, "classes": tuple("abcde")}))
     [folder] = export_candidates(result, tmp_path / "out", trained={1: own}, onnx=False)
     content = card(folder)
-    assert (content["classes"], content["scale"], content["predicted"]) == (list("abcde"), SMALL, best.predicted)
+    assert (content["classes"], content["scale"]) == (list("abcde"), SMALL)
+    assert content["search"]["params"] == best.params > content["params"]
     assert (folder / "weights.pt").is_file()
 
 

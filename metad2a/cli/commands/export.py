@@ -71,9 +71,7 @@ def _search_of(reference: str, text: str) -> dict[str, Any]:
     content = json.loads(Path(reference.rpartition("#")[0] or reference).read_text(encoding="utf-8"))
     candidate = next(one for one in content["candidates"] if one["arch"] == text)
     dataset = content.get("dataset") or {}
-    about = {key: candidate.get(key) for key in ("rank", "predicted", "std", "latency_ms")}
-    about |= {"checkpoint": content.get("checkpoint"), "search_seed": content.get("seed")}
-    about |= {"dataset": dataset.get("name")}
+    search = {key: content.get(key) for key in ("checkpoint", "seed", "dataset")} | candidate
     # JSON of others may hold numbers that are none.
-    kept = {key: value for key, value in about.items() if not (isinstance(value, float) and math.isnan(value))}
-    return {"about": kept, "num_classes": dataset.get("classes")}
+    kept = {key: value for key, value in search.items() if not (isinstance(value, float) and math.isnan(value))}
+    return {"about": {"search": kept}, "num_classes": dataset.get("classes")}
