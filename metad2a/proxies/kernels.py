@@ -61,5 +61,5 @@ class Zen(NetworkProxy):
             net(first)
             net(first + _NOISE * torch.randn(first.shape))
             change = (features[0] - features[1]).abs().flatten(1).sum(1).mean()
-            divided = sum(float(norm.running_var.mean().sqrt().log()) for norm in norms)  # type: ignore[union-attr]
-        return float(change.log()) + divided
+            deviations = [norm.running_var.mean().sqrt() for norm in norms]  # type: ignore[union-attr]
+        return float(change.log()) + sum(float(deviation.log()) for deviation in deviations)
