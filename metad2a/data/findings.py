@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 Level = Literal["refused", "look", "handled"]
-LEVELS: tuple[Level, ...] = ("refused", "look", "handled")
 EXAMPLES = 3
 FEW = 10  # images of a class, below which it is told of
 UNEVEN = 20  # times that the largest class is larger than the smallest
@@ -37,9 +36,9 @@ class Finding:
     examples: tuple[str, ...]
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Places the worst and most frequent first."""
-        return LEVELS.index(self.level), -self.count
+    def rank(self) -> int:
+        """Places the worst first."""
+        return list(_KINDS).index(self.kind)
 
 
 @dataclass
@@ -68,6 +67,7 @@ def finding(kind: str, found: Tally | Sequence[str | Path]) -> list[Finding]:
     return [Finding(kind, level, what, len(found), action, tuple(examples))]
 
 
+# The worst first.
 _KINDS: dict[str, tuple[Level, str, str]] = {
     # --- refused: opening the data set stops with an error
     "one class": (

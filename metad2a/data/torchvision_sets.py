@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _arrays(dataset: Any, first: Image.Image, name: str) -> ArrayImages | None:
 def _files(dataset: Any, first: Image.Image) -> FileImages | None:
     """Return the files of a set that opens them itself, where it keeps their names in one of the usual places."""
     for attribute in _PATHS:
-        paths = getattr(dataset, attribute, ())
+        paths: Sequence[str | Path] = getattr(dataset, attribute, [])
         if len(paths) == len(dataset):
             with Image.open(paths[0]) as image:
                 same = np.array_equal(np.asarray(image.convert(first.mode)), np.asarray(first))

@@ -86,6 +86,7 @@ def test_everything_is_found_and_nothing_stops(messy) -> None:
     assert found["few"].examples == ("cat (8)", "dog (9)")
     levels = [finding.level for finding in result.findings]
     assert levels == sorted(levels, key=["refused", "look", "handled"].index)
+    assert [finding.kind for finding in result.findings][:3] == ["unreadable", "across", "within"]
 
 
 def test_every_unreadable_file_says_why(messy) -> None:
