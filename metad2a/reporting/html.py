@@ -4,10 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metad2a.reporting.figures import Cell, Chart, Table
+from metad2a.reporting.scatter import STYLE
+from metad2a.reporting.thumbnails import ClassPictures
 from metad2a.runtime import write_text
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_MANY, _LONG = 3, 30  # columns, signs in a cell
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -20,24 +27,44 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Something to do: why, and the command."""
+
+    text: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Section:
     """One part of a report; what is empty is left out, the rest comes in the order of the fields.
 
     Attributes:
         heading: its title.
         text: a short text; an empty line begins a new paragraph.
+        warning: a sentence that must not be overlooked.
+        notes: sentences, as a list.
         facts: names and values, as a list.
+        classes: pictures of the classes of a data set, as a grid.
         chart: a figure, with its numbers as a table to unfold.
-        table: a table.
+        charts: figures beside each other, each with its numbers.
         cells: drawings, as a grid.
+        table: a table.
+        more: a second table to unfold, under the given words.
+        steps: what to do, with commands to be copied.
     """
 
     heading: str
     text: str = ""
+    warning: str = ""
+    notes: Sequence[str] = ()
     facts: Mapping[str, Cell] = field(default_factory=dict)
+    classes: Sequence[ClassPictures] = ()
     chart: Chart | None = None
-    table: Table | None = None
+    charts: Sequence[Chart] = ()
     cells: Sequence[Drawing] = ()
+    table: Table | None = None
+    more: tuple[str, Table] | None = None
+    steps: Sequence[Step] = ()
 
 
 def write_report(
@@ -71,9 +98,9 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "is_number": is_number}
+    environment.filters |= {"shown": shown, "is_number": is_number, "is_wide": is_wide, "breakable": breakable}
     page = environment.get_template("report.html.j2").render(
-        sections=sections, title=title, subtitle=subtitle, command=command, footer=footer
+        sections=sections, title=title, subtitle=subtitle, command=command, footer=footer, style=STYLE
     )
     write_text(path, page)
 
@@ -87,6 +114,20 @@ def shown(value: Cell) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:#.4g}".rstrip(".")
+
+
+def breakable(text: str) -> "Markup":
+    """Return ``text`` as HTML that may be broken before each plus sign: architectures are long."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>+").join(escape(part) for part in text.split("+"))
+
+
+def is_wide(table: Table) -> bool:
+    """Return whether a table is too wide for a phone, where its rows then become lists."""
+    return len(table.columns) > _MANY or any(
+        len(cell) > _LONG for row in table.rows for cell in row if isinstance(cell, str)
+    )
 
 
 def is_number(value: Cell) -> bool:

@@ -3,39 +3,49 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metad2a import __version__
-from metad2a.errors import ArchitectureError
+from metad2a.data.image_set import ImageSet
 from metad2a.evaluation.protocol import Evaluation
-from metad2a.reporting.cells import cell_from_graph, cell_from_text, draw_cell
 from metad2a.reporting.figures import (
     Curve,
     Table,
     best_of_curves,
     curves_of,
     learning_curves,
-    predicted_histogram,
     predicted_vs_true,
     timings,
 )
-from metad2a.reporting.html import Drawing, Section, write_report
+from metad2a.reporting.html import Section, write_report
+from metad2a.reporting.search_sections import search_sections
+from metad2a.search.explanation import Explanation
 from metad2a.search.result import SearchResult
-from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.read import list_runs, read_metrics
 
-_DRAWN = 6
+if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
+    from metad2a.search.then_train import ThenTrained
+
 _CURVES = ("train/loss", "val/spearman", "val/spearman_within_tasks", "val/spearman_advantage", "val/recon_nll")
 _FOOTER = f"metad2a {__version__}; MetaD2A: Lee, Hyung, Hwang, ICLR 2021"
 
 
-def search_report(path: Path, result: SearchResult, *, top: int, command: str) -> None:
-    """Write what a search found."""
+def search_report(
+    path: Path,
+    result: SearchResult,
+    *,
+    top: int,
+    command: str,
+    images: ImageSet | None = None,
+    explanation: Explanation | None = None,
+    trained: "ThenTrained | None" = None,
+) -> None:
+    """Write what a search found; see ``search_sections`` for what makes the report longer."""
     write_report(
         path,
-        search_sections(result, top=top),
+        search_sections(result, top=top, images=images, explanation=explanation, trained=trained),
         title=f"Networks for {result.dataset['name']}",
         subtitle="Proposed and ranked without training anything.",
         command=command,
@@ -139,38 +149,6 @@ def demo_report(
     )
 
 
-def search_sections(result: SearchResult, *, top: int) -> list[Section]:
-    """Return the candidates, their drawings, and how they were found."""
-    shown = result.candidates[:top]
-    columns = ("rank", "architecture", "predicted %", "parameters", "multiply-adds", "latency ms")
-    rows = [(c.rank, c.arch, c.predicted, c.params, c.flops, c.latency_ms) for c in shown]
-    predicted = np.array([candidate.predicted for candidate in result.candidates])
-    facts = {
-        "data set": f"{result.dataset['name']}, {result.dataset['classes']} classes",
-        "images used": result.dataset["images_used"],
-        "embedder": result.dataset["embedder"],
-        "checkpoint": result.checkpoint,
-        "seed": result.seed,
-        **{f"graphs {name}": count for name, count in result.generation.items()},
-    }
-    return [
-        Section(
-            "The first-ranked candidates",
-            table=Table(columns, rows),
-            cells=[
-                Drawing(_drawing(c.space, c.arch), f"{c.rank}: {c.predicted:.2f} %, {c.params:,} parameters")
-                for c in shown[:_DRAWN]
-            ],
-        ),
-        Section(
-            "All candidates",
-            facts=facts,
-            chart=predicted_histogram(predicted, picked=predicted[: len(shown)]),
-        ),
-        Section("Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})),
-    ]
-
-
 def evaluation_sections(evaluation: Evaluation) -> list[Section]:
     """Return picks against baselines, and the numbers."""
     methods: dict[str, dict[int, Any]] = {
@@ -204,12 +182,3 @@ def training_sections(runs: Mapping[str, Path]) -> list[Section]:
     if not curves:
         return [Section("Meta-training", text="No run has recorded a learning curve yet.")]
     return [Section("Meta-training", chart=learning_curves(curves))]
-
-
-def _drawing(space: SearchSpace, arch: str) -> str:
-    """Return the drawing of the text where it describes a cell, else of the graph."""
-    try:
-        return draw_cell(cell_from_text(arch))
-    except ArchitectureError:
-        names = ["in", "out", *(f"type {number}" for number in range(2, space.num_types))]
-        return draw_cell(cell_from_graph(space.encode([space.parse(arch)]), 0, names))

@@ -6,6 +6,7 @@ from metad2a.search.sureness import Sureness
 
 _AGREES = 0.9
 _LISTED = 3
+_ALL = 99.5  # percent, rounded
 
 
 def of_likeness(near: Likeness) -> tuple[str, ...]:
@@ -34,13 +35,12 @@ def of_likeness(near: Likeness) -> tuple[str, ...]:
 def _verdict(near: Likeness) -> str:
     if near.percentile is None:
         return f"Meta-training had too few classes ({near.known_classes}) to say which distance is usual."
+    share = "all" if near.percentile >= _ALL else f"{near.percentile:.0f} of 100"
     return {
         "near": "The data set is like those of meta-training",
         "unusual": "Careful: the data set is unusual for these models",
         "far": "Careful: the data set is far from everything seen in meta-training",
-    }[near.level] + (
-        f" (of 100 classes there, {near.percentile:.0f} are nearer to another than your typical class is to any)."
-    )
+    }[near.level] + f" ({share} classes seen there are nearer to another one than your typical class is to any)."
 
 
 def of_sureness(sure: Sureness, near: Likeness) -> tuple[str, ...]:
@@ -55,9 +55,9 @@ def of_sureness(sure: Sureness, near: Likeness) -> tuple[str, ...]:
         )
     if sure.target_mean is not None and sure.error is not None:
         sentences.append(
-            f"`predicted` is an accuracy on the scale of meta-training (mean {sure.target_mean:.1f}, standard "
-            f"deviation {sure.target_std:.1f}), there off by {sure.error:.1f} points on average: trust the order "
-            "more than the number."
+            f"What is predicted is an accuracy on the scale of meta-training (mean {sure.target_mean:.1f}, "
+            f"standard deviation {sure.target_std:.1f}), there off by {sure.error:.1f} points on average: "
+            "trust the order more than the number."
         )
     if sure.agreement is not None:
         word = "hardly depends" if sure.agreement >= _AGREES else "depends"

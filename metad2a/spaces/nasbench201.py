@@ -92,9 +92,9 @@ class NASBench201(ProductSpace):
         return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
 
     def decision_name(self, position: int, choice: int) -> str:
-        """Return the operation and its edge, as ``skip_connect on 0->1``; see ``SearchSpace.decision_name``."""
+        """Return the operation and its edge, as ``skip_connect from 0 to 1``; see ``SearchSpace.decision_name``."""
         source, target = CELL_EDGES[position]
-        return f"{NAMES[choice]} on {source}->{target}"
+        return f"{NAMES[choice]} from {source} to {target}"
 
     def canonical(self, arch: Architecture) -> str:
         """Return NAS-Bench-201's text of the function of ``arch``, equal for isomorphic cells: 6,466 in all.

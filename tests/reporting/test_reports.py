@@ -1,16 +1,26 @@
 """Which facts the commands' reports show."""
 
+import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from metad2a.data.features import FeatureSet
+from metad2a.data.image_set import ImageSet
 from metad2a.errors import OutputError
 from metad2a.evaluation.protocol import BUDGETS, Evaluation, Row
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.reference import Reference
 from metad2a.reporting.reports import TrainedCell, demo_report, evaluation_report, runs_report, search_report
+from metad2a.runtime import torch_rng
+from metad2a.search.explanation import explain
+from metad2a.search.metad2a import MetaD2A
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.local import LocalTracker
@@ -54,24 +64,78 @@ def recorded(folder: Path, losses: Sequence[float]) -> Path:
     return folder
 
 
+def read(path: Path) -> str:
+    """Return the page without the places where a line may break."""
+    return path.read_text(encoding="utf-8").replace("<wbr>", "")
+
+
 def headings(page: str) -> list[str]:
     return re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
 
 
 def self_contained(page: str) -> bool:
-    return not re.findall(r'(?:src|href)="[^#]|url\([^#]|@import|<script', page)
+    return not re.findall(r'(?:src|href)="(?!#|data:image/)|url\([^#]|@import|<script', page)
 
 
 def test_the_search_report_shows_the_best_and_says_how(space: NASBench201, tmp_path: Path) -> None:
     result = found(space, 9)
     search_report(tmp_path / "r.html", result, top=4, command="metad2a search birds")
-    page = (tmp_path / "r.html").read_text()
-    assert headings(page) == ["The first-ranked candidates", "All candidates", "Time of the search"]
+    page = read(tmp_path / "r.html")
+    assert headings(page) == [
+        "The first-ranked candidates",
+        "Accuracy against cost",
+        "All candidates",
+        "Time of the search",
+    ]
     assert "Networks for birds &amp; bees" in page
     for text in ("metad2a search birds", "7 classes", "321", "1,234,567", "mine &lt;b&gt;bold", "graphs novel"):
         assert text in page, text
     assert [candidate.arch in page for candidate in result.candidates] == [True] * 4 + [False] * 5
     assert f"1: 90.00 %, {result.best.params:,} parameters" in page
+    assert self_contained(page)
+
+
+def test_the_whole_search_report(
+    space: NASBench201,
+    make_checkpoint: Callable[..., Checkpoint],
+    make_reference: Callable[..., Reference],
+    tmp_path: Path,
+) -> None:
+    alone = make_reference(loneliness=torch.linspace(0, 1e-4, 101).expand(2, 101))
+    scores = {"predictor": {"val/mae": 3.0, "val/pair_error": 4.0}}
+    model = MetaD2A(make_checkpoint(reference=alone, metrics=scores), name="mine", device="cpu")
+    names = ["ant", "bee & wasp", "cat"]
+    labels = np.repeat([0, 1, 2], 5)
+    rows = torch.rand(15, 6, generator=torch_rng("rows"))
+    features = FeatureSet(rows, labels, names, embedder="test features", name="zoo")
+    result = model.search(features, n_candidates=30)
+    explanation = explain(model, features, result, images="my zoo")
+    images = ImageSet.from_arrays(np.zeros((15, 8, 8, 3), np.uint8), labels, classes=names)
+    search_report(tmp_path / "r.html", result, top=3, command="c", images=images, explanation=explanation)
+    page = read(tmp_path / "r.html")
+    assert headings(page) == [
+        "The first-ranked candidates",
+        "Accuracy against cost",
+        "Your images",
+        "Where your data set lies",
+        "How sure the predictor is",
+        "How the candidates differ",
+        "All candidates",
+        "Time of the search",
+        "What to try next",
+    ]
+    assert page.count("<img ") == page.count('src="data:image/jpeg;base64,') == 3
+    assert 'alt="5 images of class bee &amp; wasp"' in page
+    assert escape(explanation.warnings[0], quote=False) in page
+    for sentence in (
+        *explanation.about_likeness(),
+        *explanation.about_sureness(),
+        *explanation.about_differences(),
+    ):
+        assert html.unescape(page).count(sentence) >= 1, sentence
+    assert all(one.command in html.unescape(page) for one in explanation.advice)
+    shown = {tuple(c.arch for c in result.pareto(cost)) for cost in ("params", "flops")}
+    assert page.count('tabindex="0"') >= sum(map(len, shown))
     assert self_contained(page)
 
 
@@ -141,7 +205,7 @@ def test_the_demo_report_compares_prediction_and_truth(space: NASBench201, tmp_p
         seconds={"search": 2.5},
         command="metad2a demo",
     )
-    page = (tmp_path / "r.html").read_text()
+    page = read(tmp_path / "r.html")
     assert headings(page)[0] == "Really trained"
     assert headings(page)[-1] == "Where the time went"
     assert "It beat 4 of 4." in page

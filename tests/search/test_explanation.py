@@ -152,7 +152,7 @@ def test_motifs_are_what_the_first_have_and_the_others_have_not(result: SearchRe
     )
     differ = differences(space, replace(result, candidates=made), tied=5)
     name = space.decision_name(0, 3)
-    assert name == "nor_conv_3x3 on 0->1"
+    assert name == "nor_conv_3x3 from 0 to 1"
     assert differ.motifs[0].name == name
     assert (differ.motifs[0].top, differ.motifs[0].all) == (1.0, 0.25)
     assert name in differ.shared

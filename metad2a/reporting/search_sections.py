@@ -1,0 +1,209 @@
+"""What a report shows of a search, section by section."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metad2a import __version__
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import ArchitectureError
+from metad2a.reporting.cells import cell_from_graph, cell_from_text, draw_cell
+from metad2a.reporting.figures import Cell, Chart, Table, predicted_histogram, timings
+from metad2a.reporting.html import Drawing, Section, Step
+from metad2a.reporting.scatter import Spot, scatter
+from metad2a.reporting.thumbnails import class_pictures
+from metad2a.search.explanation import Explanation
+from metad2a.search.pareto import COSTS
+from metad2a.search.result import Candidate, SearchResult
+from metad2a.spaces.base import SearchSpace
+
+if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
+    from metad2a.search.then_train import ThenTrained
+
+_DRAWN = 6
+_DRAWN_SHARE = 0.9
+_PLOTTED = 500  # points of a plot, about
+_COST_NAMES = {
+    "params": "parameters",
+    "flops": "multiply-adds",
+    "latency_ms": "latency, ms",
+    "memory_mb": "memory, MB",
+}
+
+
+def search_sections(
+    result: SearchResult,
+    *,
+    top: int,
+    images: ImageSet | None = None,
+    explanation: Explanation | None = None,
+    trained: "ThenTrained | None" = None,
+) -> list[Section]:
+    """Return what was found, in what, why, and how.
+
+    Args:
+        result: of the search.
+        top: candidates in the table.
+        images: that were searched; without them no pictures.
+        explanation: of the result, if there is one.
+        trained: the first candidates after training, if they were.
+    """
+    sections = [
+        *([_trained(trained)] if trained is not None else []),
+        _first(result, top, explanation),
+        _trade_offs(result, top),
+        *([_data_set(images)] if images is not None else []),
+        *(_explained(result, explanation) if explanation is not None else []),
+        _all_candidates(result, top),
+        Section("Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})),
+    ]
+    if explanation is not None:
+        steps = [Step(one.text, one.command) for one in explanation.advice]
+        sections.append(Section("What to try next", steps=steps))
+    return sections
+
+
+def _first(result: SearchResult, top: int, explanation: Explanation | None) -> Section:
+    shown = result.candidates[:top]
+    timed = any(candidate.latency_ms is not None for candidate in shown)
+    held = any(candidate.memory_mb is not None for candidate in shown)
+    columns = ["rank", "architecture", "predicted %", "parameters", "multiply-adds"]
+    columns += [name for name, known in (("latency ms", timed), ("memory MB", held)) if known]
+    rows = [_row(candidate, timed=timed, held=held) for candidate in shown]
+    return Section(
+        "The first-ranked candidates",
+        warning=" ".join(explanation.warnings) if explanation is not None else "",
+        cells=[_drawn(candidate) for candidate in shown[:_DRAWN]],
+        table=Table(columns, rows),
+    )
+
+
+def _row(candidate: Candidate, *, timed: bool, held: bool) -> list[Cell]:
+    row: list[Cell] = [candidate.rank, candidate.arch, candidate.predicted, candidate.params, candidate.flops]
+    if timed:
+        row.append(candidate.latency_ms)
+    if held:
+        row.append(candidate.memory_mb)
+    return row
+
+
+def _drawn(candidate: Candidate) -> Drawing:
+    words = f"{candidate.rank}: {candidate.predicted:.2f} %, {candidate.params:,} parameters"
+    return Drawing(drawing(candidate.space, candidate.arch), words)
+
+
+def _trade_offs(result: SearchResult, top: int) -> Section:
+    known = [cost for cost in COSTS if getattr(result.best, cost) is not None]
+    return Section(
+        "Accuracy against cost",
+        text="Nobody beats the squares: no candidate is predicted better at the same cost or less. "
+        "The lowest tenth of the predictions is left out.",
+        charts=[_trade_off(result, cost, top) for cost in known],
+    )
+
+
+def _trade_off(result: SearchResult, cost: str, top: int) -> Chart:
+    best = result.pareto(cost)
+    front = {candidate.rank for candidate in best}
+    step = -(-len(result.candidates) // _PLOTTED)
+    last = _DRAWN_SHARE * len(result.candidates)  # a few very bad ones would press the others together
+    shown = [
+        c for c in result.candidates if c.rank in front or c.rank <= top or (c.rank % step == 0 and c.rank <= last)
+    ]
+    spots = [
+        Spot(
+            float(getattr(c, cost)),
+            c.predicted,
+            f"rank {c.rank}: {c.predicted:.2f} %, {_amount(c, cost)}",
+            c.arch,
+            "front" if c.rank in front else "top" if c.rank <= top else "other",
+        )
+        for c in shown
+    ]
+    rows = [(candidate.rank, candidate.predicted, getattr(candidate, cost)) for candidate in best]
+    return scatter(spots, cost=_COST_NAMES[cost], table=Table(("rank", "predicted %", _COST_NAMES[cost]), rows))
+
+
+def _amount(candidate: Candidate, cost: str) -> str:
+    value, (name, _, unit) = getattr(candidate, cost), _COST_NAMES[cost].partition(", ")
+    return f"{value:.2f} {unit} of {name}" if unit else f"{value:,} {name}"
+
+
+def _data_set(images: ImageSet) -> Section:
+    pictures = class_pictures(images)
+    counts = images.counts
+    few = (
+        "" if len(pictures) == images.num_classes else f"{len(pictures)} of {images.num_classes} classes are shown."
+    )
+    facts: dict[str, Cell] = {
+        "images": len(images),
+        "classes": images.num_classes,
+        "smallest class": int(counts.min()),
+        "largest class": int(counts.max()),
+    }
+    return Section("Your images", text=few, facts=facts, classes=pictures)
+
+
+def _explained(result: SearchResult, explanation: Explanation) -> list[Section]:
+    near, sure, differ = explanation.likeness, explanation.sureness, explanation.differences
+    by_rank = {candidate.rank: candidate for candidate in result.candidates}
+    columns = ("your class", "nearest class seen", "distance", "% of classes nearer")
+    classes = Table(columns, [(one.name, one.nearest, one.distance, one.percentile) for one in near.classes])
+    odds = Table(("rank", "% chance that the first is better"), [(r, round(100 * p)) for r, p in sure.odds.items()])
+    motifs = Table(
+        ("what is chosen", f"% of the first {differ.top}", "% of all"),
+        [(one.name, round(100 * one.top), round(100 * one.all)) for one in differ.motifs],
+    )
+    return [
+        Section(
+            "Where your data set lies",
+            notes=explanation.about_likeness(),
+            more=("All classes, the farthest first", classes) if near.classes else None,
+        ),
+        Section("How sure the predictor is", notes=explanation.about_sureness(), table=odds if odds.rows else None),
+        Section(
+            "How the candidates differ",
+            notes=explanation.about_differences(),
+            table=motifs if motifs.rows else None,
+            cells=[_drawn(by_rank[rank]) for rank in differ.picks] if len(differ.picks) > 1 else (),
+        ),
+    ]
+
+
+def _all_candidates(result: SearchResult, top: int) -> Section:
+    predicted = np.array([candidate.predicted for candidate in result.candidates])
+    facts: dict[str, Cell] = {
+        "data set": f"{result.dataset['name']}, {result.dataset['classes']} classes",
+        "images used": result.dataset["images_used"],
+        "embedder": result.dataset["embedder"],
+        "checkpoint": result.checkpoint,
+        "seed": result.seed,
+        "metad2a": __version__,
+        **{f"graphs {name}": count for name, count in result.generation.items()},
+    }
+    return Section("All candidates", facts=facts, chart=predicted_histogram(predicted, picked=predicted[:top]))
+
+
+def _trained(trained: "ThenTrained") -> Section:
+    chosen = trained.chosen.candidate
+    rows: Sequence[Sequence[Cell]] = [
+        (one.candidate.rank, one.candidate.arch, one.candidate.predicted, one.mean, one.std, one.seconds)
+        for one in trained.trained
+    ]
+    reached = float(np.mean(trained.test_accuracies))
+    return Section(
+        "Really trained",
+        text=f"Of the first {len(rows)} candidates rank {chosen.rank} was best on validation images. It reaches "
+        f"{reached:.2f} % on {trained.images['test']:,} test images, which decided nothing.",
+        table=Table(("rank", "architecture", "predicted %", "validation %", "standard deviation", "seconds"), rows),
+    )
+
+
+def drawing(space: SearchSpace, arch: str) -> str:
+    """Return the drawing of the text where it describes a cell, else of the graph."""
+    try:
+        return draw_cell(cell_from_text(arch))
+    except ArchitectureError:
+        names = ["in", "out", *(f"type {number}" for number in range(2, space.num_types))]
+        return draw_cell(cell_from_graph(space.encode([space.parse(arch)]), 0, names))
