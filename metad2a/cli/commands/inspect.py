@@ -73,9 +73,7 @@ def _sizes(sizes: Sizes) -> str:
     common = f"{sizes.commonest[0]:,} x {sizes.commonest[1]:,}"
     if sizes.distinct == 1:
         return f"all {common} pixels"
-    width, height = (
-        f"{side[0]:,} to {side[2]:,}, median {side[1]:,}" for side in (sizes.width, sizes.height)
-    )
+    width, height = (f"{side[0]:,} to {side[2]:,}, median {side[1]:,}" for side in (sizes.width, sizes.height))
     return f"width {width}; height {height} pixels; {sizes.distinct:,} sizes, {sizes.share:.0%} are {common}"
 
 
