@@ -92,7 +92,7 @@ def run(
         **options,
     )
     assert result.features is not None  # noqa: S101  (the search has just made them)
-    explanation = explain(model, result.features, result, images=shlex.quote(images))
+    explanation = explain(model, result.features, result, images=images)
     output.print_search(result, wanted.top)
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
