@@ -13,7 +13,7 @@ from metad2a.search.result import SearchResult
 
 TOSS_UP = 0.6
 """Below this chance of being really better than another, a candidate cannot be told from it."""
-_RANKS = (2, 5, 10, 50, 100, 500)
+_RANKS = (2, 5, 10, 50, 100)
 _FIRST = 10
 
 

@@ -148,6 +148,9 @@ def test_leaves_the_best_epoch_in_a_checkpoint(kind: str, data: MetaData, tmp_pa
     assert checkpoint.metrics[kind][monitor] == best
     assert checkpoint.provenance[kind] == {"database": "hand-made", "epoch": values.index(best) + 1}
     assert set(checkpoint.parts) == {kind}
+    assert checkpoint.reference is not None
+    assert set(checkpoint.reference.classes) <= set(data.features.classes)
+    assert len(checkpoint.reference.tasks) == len(data.task_of[data.train_rows].unique())
     assert checkpoint.space == "nasbench201"
     assert checkpoint.topology == SPACE.topology.nonzero().tolist()
     assert checkpoint.embedder == {"name": "pixels", "fingerprint": Pixels.fingerprint, "dim": Pixels.dim}
