@@ -27,6 +27,7 @@ from metad2a.tracking.run import track
 
 _log = logging.getLogger(__name__)
 
+_REASONS = "SELECT error, count(*) FROM records WHERE status = 'failed' GROUP BY error ORDER BY 2 DESC LIMIT 3"
 _EXECUTORS: dict[str, Callable[[DictConfig, Mapping[str, str]], Executor]] = {
     "inline": lambda _, images: Inline(images),
     "process_pool": lambda cfg, images: ProcessPool(cfg.workers, images),
@@ -101,5 +102,8 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         store.publish(out)
         tracker.metrics({name: float(count) for name, count in vars(summary).items()}, step=0)
         tracker.artifact(out / "records.parquet", "dataset")
+        reasons = store.query(_REASONS) if summary.failed else []
     _log.info("%s: %d computed, %d failed, %d known before, %d left", out, *vars(summary).values())
+    for reason, count in reasons:
+        _log.warning("%d failed: %s", count, reason)
     return summary
