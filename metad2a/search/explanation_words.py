@@ -46,12 +46,12 @@ def _verdict(near: Likeness) -> str:
 def of_sureness(sure: Sureness, near: Likeness) -> tuple[str, ...]:
     """Return how sure the predictor is, the most important first."""
     sentences = []
-    if sure.tied is not None:
+    if sure.tied is not None and (sure.tied > 1 or sure.odds):
         rest = ", ".join(f"{chance:.0%} against rank {rank}" for rank, chance in sure.odds.items())
         kind = "" if near.level == "near" else ", on data sets like those of meta-training"
         sentences.append(
             (f"The first {sure.tied} candidates can hardly be told apart. " if sure.tied > 1 else "")
-            + f"Chances that the first is really better{kind}: {rest}."
+            + (f"Chances that the first is really better{kind}: {rest}." if rest else "")
         )
     if sure.target_mean is not None and sure.error is not None:
         sentences.append(

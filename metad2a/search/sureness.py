@@ -13,6 +13,7 @@ from metad2a.search.result import SearchResult
 
 TOSS_UP = 0.6
 """Below this chance of being really better than another, a candidate cannot be told from it."""
+_BOLD = 0.8  # chances above this are too bold, see docs/how-to/read-the-report.md, and are not told
 _RANKS = (2, 5, 10, 50, 100)
 _FIRST = 10
 
@@ -31,7 +32,7 @@ class Sureness:
         error: mean absolute error on meta-validation, in percent.
         pair_error: root mean square error of a predicted difference of two networks of a task, in percent.
         pair_error_measured: False where it is only deduced from ``error``.
-        odds: by rank the chance, 0 to 1, that the first candidate is really better than that of the rank, on a data
+        odds: by rank the chance, 0.5 to 0.8, that the first candidate is really better than that of the rank, on a data
             set like those of meta-training.
         tied: number of the first candidates that cannot be told apart: the first is better than any of these with
             odds below 0.6.
@@ -64,7 +65,7 @@ def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
         pair_error = error * math.sqrt(math.pi)
     predicted = np.array([candidate.predicted for candidate in result.candidates])
     chances = None if not pair_error else chances_of_first(predicted, pair_error)
-    ranks = [rank for rank in _RANKS if rank <= len(predicted)]
+    ranks = [] if chances is None else [r for r in _RANKS if r <= len(predicted) and chances[r - 1] <= _BOLD]
     target = checkpoint.target or {"mean": None, "std": None}
     return Sureness(
         **_over_draws([candidate.draws for candidate in result.candidates]),
