@@ -32,8 +32,8 @@ class Sureness:
         error: mean absolute error on meta-validation, in percent.
         pair_error: root mean square error of a predicted difference of two networks of a task, in percent.
         pair_error_measured: False where it is only deduced from ``error``.
-        odds: by rank the chance, 0.5 to 0.8, that the first candidate is really better than that of the rank, on a data
-            set like those of meta-training.
+        odds: by rank the chance, 0.5 to 0.8, that the first candidate is really better than that of the rank, on a
+            data set like those of meta-training.
         tied: number of the first candidates that cannot be told apart: the first is better than any of these with
             odds below 0.6.
         target_mean: of the accuracies that the predictor was trained on, in percent.
