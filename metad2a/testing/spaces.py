@@ -242,13 +242,11 @@ class SearchSpaceContract:
             exec(compile(source, "network.py", "exec"), names)  # noqa: S102 - the space's own code
             built, written = space.build(arch, self.num_classes, **self.scale), names["Network"]()
             assert list(written.state_dict()) == list(built.state_dict())
-            for network in (built, written):
-                network.load_state_dict(_filled(built))
-            # In training first, where normalisation sees the batch; what is behind it must agree, too.
-            torch.testing.assert_close(written.train()(images), built.train()(images))
-            for network in (built, written):
-                network.load_state_dict(_filled(built))
-            torch.testing.assert_close(written.eval()(images), built.eval()(images))
+            state = _filled(built)
+            for training in (False, True):  # in training, normalisation sees the batch instead of its statistics
+                for network in (built, written):
+                    network.load_state_dict(state)
+                torch.testing.assert_close(written.train(training)(images), built.train(training)(images))
             assert names["Network"](self.num_classes + 1)(images).shape == (2, self.num_classes + 1)
 
     def test_params_are_those_of_the_networks(self, space: SearchSpace, archs: list[Architecture]) -> None:
