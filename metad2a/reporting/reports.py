@@ -9,6 +9,7 @@ import numpy as np
 
 from metad2a import __version__
 from metad2a.data.image_set import ImageSet
+from metad2a.data.inspection import Inspection
 from metad2a.evaluation.protocol import Evaluation
 from metad2a.reporting.figures import (
     Curve,
@@ -39,13 +40,16 @@ def search_report(
     top: int,
     command: str,
     images: ImageSet | None = None,
+    inspection: Inspection | None = None,
     explanation: Explanation | None = None,
     trained: "ThenTrained | None" = None,
 ) -> None:
     """Write what a search found; see ``search_sections`` for what makes the report longer."""
     write_report(
         path,
-        search_sections(result, top=top, images=images, explanation=explanation, trained=trained),
+        search_sections(
+            result, top=top, images=images, inspection=inspection, explanation=explanation, trained=trained
+        ),
         title=f"Networks for {result.dataset['name']}",
         subtitle="Proposed and ranked without training anything.",
         command=command,

@@ -7,6 +7,7 @@ import numpy as np
 
 from metad2a import __version__
 from metad2a.data.image_set import ImageSet
+from metad2a.data.inspection import Inspection
 from metad2a.errors import ArchitectureError
 from metad2a.reporting.cells import cell_from_graph, cell_from_text, draw_cell
 from metad2a.reporting.figures import Cell, Chart, Table, predicted_histogram, timings
@@ -37,6 +38,7 @@ def search_sections(
     *,
     top: int,
     images: ImageSet | None = None,
+    inspection: Inspection | None = None,
     explanation: Explanation | None = None,
     trained: "ThenTrained | None" = None,
 ) -> list[Section]:
@@ -46,6 +48,7 @@ def search_sections(
         result: of the search.
         top: candidates in the table.
         images: that were searched; without them no pictures.
+        inspection: of these images, if they were.
         explanation: of the result, if there is one.
         trained: the first candidates after training, if they were.
     """
@@ -53,7 +56,7 @@ def search_sections(
         *([_trained(trained)] if trained is not None else []),
         _first(result, top, explanation),
         _trade_offs(result, top),
-        *([_data_set(images)] if images is not None else []),
+        *([_data_set(images, inspection)] if images is not None else []),
         *(_explained(result, explanation) if explanation is not None else []),
         _all_candidates(result, top),
         Section("Time of the search", chart=timings({k: v for k, v in result.timing.items() if k != "total_s"})),
@@ -130,7 +133,7 @@ def _amount(candidate: Candidate, cost: str) -> str:
     return f"{value:.2f} {unit} of {name}" if unit else f"{value:,} {name}"
 
 
-def _data_set(images: ImageSet) -> Section:
+def _data_set(images: ImageSet, inspection: Inspection | None) -> Section:
     pictures = class_pictures(images)
     counts = images.counts
     few = (
@@ -142,7 +145,19 @@ def _data_set(images: ImageSet) -> Section:
         "smallest class": int(counts.min()),
         "largest class": int(counts.max()),
     }
-    return Section("Your images", text=few, facts=facts, classes=pictures)
+    if inspection is None:
+        return Section("Your images", text=few, facts=facts, classes=pictures)
+    sizes = inspection.sizes
+    if sizes is not None:
+        facts["median size"] = f"{sizes.width[1]} x {sizes.height[1]} pixels"
+    found = [(one.what, one.count, one.action, ", ".join(one.examples)) for one in inspection.findings]
+    return Section(
+        "Your images",
+        text=few if found else f"{few} Inspection found nothing to tell of.".lstrip(),
+        facts=facts,
+        classes=pictures,
+        table=Table(("found", "times", "what is done", "for example"), found) if found else None,
+    )
 
 
 def _explained(result: SearchResult, explanation: Explanation) -> list[Section]:

@@ -1,6 +1,6 @@
 """Note in a checkpoint what it was meta-trained on: for one made before checkpoints did so themselves.
 
-    add_reference.py CHECKPOINT DATABASE OUT [--images PLACE...] [--wnids FILE.json] [--no-labels]
+    add_reference.py CHECKPOINT DATABASE OUT [--images PLACE...] [--wnids FILE.json] [--no-tasks]
 
 The weights stay as they are, bit for bit. The database, its split and the images must be those of the training;
 the predictor's error of differences (val/pair_error) is measured on the records of meta-validation.
@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import get_embedder
@@ -35,7 +33,7 @@ def main() -> None:
     parser.add_argument("database", help="folder of the database it was trained on")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument("--images", nargs="*", default=[], help="as images=[...] of metad2a train")
-    parser.add_argument("--no-labels", action="store_true", help="leave out the tasks' accuracies and best cells")
+    parser.add_argument("--no-tasks", action="store_true", help="leave out the tasks: they are others' to publish")
     parser.add_argument("--split", choices=SPLITS, default="by_task")
     parser.add_argument("--max-images-per-class", type=int, default=50)
     parser.add_argument("--wnids", type=Path, help="ImageNet's 1,000 ids: classes named by them get words")
@@ -63,12 +61,16 @@ def write(arguments: argparse.Namespace) -> None:
     reference = reference_of(data, checkpoint.images_per_class)
     if arguments.wnids is not None:
         reference = named(reference, ImageNetNames.read(arguments.wnids).wnids or ())
-    if arguments.no_labels:
-        unknown = torch.full_like(reference.accuracy, torch.nan)
-        best = torch.full_like(reference.best, -1)
-        reference = replace(reference, archs=(), accuracy=unknown, best=best, best_accuracy=unknown.clone())
+    if arguments.no_tasks:
+        reference = without_tasks(reference)
     metrics = {**checkpoint.metrics, "predictor": checkpoint.metrics["predictor"] | pair_error(checkpoint, data)}
     replace(checkpoint, reference=reference, metrics=metrics).save(arguments.out)
+
+
+def without_tasks(reference: Reference) -> Reference:
+    """Return the classes of ``reference`` alone."""
+    per_task = {name: getattr(reference, name)[:0] for name in ("tasks", "accuracy", "best", "best_accuracy")}
+    return replace(reference, archs=(), **per_task)
 
 
 def pair_error(checkpoint: Checkpoint, data: MetaData) -> dict[str, float]:

@@ -18,9 +18,9 @@ python scripts/merge_checkpoints.py \
   "$out"/train/generator/checkpoints/best.safetensors \
   "$out"/train/predictor/checkpoints/best.safetensors \
   "$out/merged.safetensors"
-# Its tasks' labels are others' to publish; the names of the classes become words.
+# Its tasks are others' to publish; the names of the classes become words.
 python scripts/reproduce/add_reference.py "$out/merged.safetensors" "$out/database" \
-  data/pretrained/nasbench201.safetensors --no-labels --wnids "$official/imagenet32_label_to_wnid.json" \
+  data/pretrained/nasbench201.safetensors --no-tasks --wnids "$official/imagenet32_label_to_wnid.json" \
   --images ${list//,/ }
 metad2a evaluate dataset="$images/cifar10_train_500each.npz" oracle="$oracle" oracle_column="$column" \
   seeds=10 json="$out/cifar10.json" html="$out/cifar10.html"

@@ -16,7 +16,7 @@ from metad2a.cli import main as command_line
 Run = Callable[..., Any]
 COMMANDS = (
     *("search", "train", "evaluate", "build-database", "resume", "demo", "import", "ls", "info", "report"),
-    *("benchmark", "data", "database", "fit-network", "inspect"),
+    *("benchmark", "data", "database", "fit-network", "inspect", "export"),
 )
 HYDRA_COMMANDS = (("train", "generator"), ("train", "predictor"), ("evaluate",), ("build-database",))
 

@@ -13,6 +13,7 @@ import torch
 
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
+from metad2a.data.inspection import inspect
 from metad2a.errors import OutputError
 from metad2a.evaluation.protocol import BUDGETS, Evaluation, Row
 from metad2a.models.checkpoint import Checkpoint
@@ -111,8 +112,14 @@ def test_the_whole_search_report(
     result = model.search(features, n_candidates=30)
     explanation = explain(model, features, result, images="my zoo")
     images = ImageSet.from_arrays(np.zeros((15, 8, 8, 3), np.uint8), labels, classes=names)
-    search_report(tmp_path / "r.html", result, top=3, command="c", images=images, explanation=explanation)
+    inspection = inspect(images)
+    seen = {"images": images, "inspection": inspection, "explanation": explanation}
+    search_report(tmp_path / "r.html", result, top=3, command="c", **seen)
     page = read(tmp_path / "r.html")
+    assert inspection.findings  # all of them are black
+    for finding in inspection.findings:
+        assert finding.what in html.unescape(page)
+        assert finding.action in html.unescape(page)
     assert headings(page) == [
         "The first-ranked candidates",
         "Accuracy against cost",

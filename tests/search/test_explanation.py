@@ -239,7 +239,7 @@ def test_the_shipped_checkpoint_knows_what_it_has_seen() -> None:
     reference = MetaD2A.from_pretrained().checkpoint.reference
     assert reference is not None
     assert reference.means.shape == (600, 1280)
-    assert reference.tasks.shape == (2425, 20)
+    assert len(reference.tasks) == 0  # they are others' to publish
     assert reference.sizes == (1, 2, 5)
     assert "tench" in reference.classes
     assert reference.archs == ()  # others' labels are not handed on

@@ -26,6 +26,10 @@ if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.fitting.parts import Parts
     from metad2a.search.then_train import ThenTrained
 
+_INSPECTED = (
+    20_000  # images, above which a report does without: looking at all of them takes longer than the search
+)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -176,14 +180,17 @@ def _write(
         write_json(wanted.json, result.to_dict() | more)
         output.wrote(wanted.json)
     if wanted.html is not None:
+        from metad2a.data.inspection import inspect
         from metad2a.reporting.reports import search_report
 
+        pictured = opened if isinstance(opened, ImageSet) else None
         search_report(
             wanted.html,
             result,
             top=wanted.top,
             command=command_line(),
-            images=opened if isinstance(opened, ImageSet) else None,
+            images=pictured,
+            inspection=inspect(pictured) if pictured is not None and len(pictured) <= _INSPECTED else None,
             explanation=explanation,
             trained=trained,
         )

@@ -1,9 +1,9 @@
 """What one forward pass of the shipped networks keeps in memory, from the decisions alone.
 
 Counted are the bytes of the weights, of the statistics of normalisations, of the image, and of the most results of
-operations that are alive at one time. A result is alive while the ``forward`` of one of the networks still holds it:
-as its argument, in a variable, or in a list. So these rules follow the code of the modules line by line, and tests
-compare them with passes that were watched. What a kernel needs inside is not counted: it is the library's business.
+operations that are alive at one time. A result is alive while a ``forward`` still holds it: as its argument, in a
+variable, or in a list. So these rules follow the code of the modules line by line, and tests compare them with
+passes that were watched. What a kernel needs inside is not counted: it is the library's business.
 """
 
 import numpy as np
