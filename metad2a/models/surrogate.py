@@ -1,0 +1,142 @@
+"""A Gaussian process over architectures and data sets: it knows how sure it is, and learns at once."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_OFFSET = 10.0  # variance of what a task adds to all of its architectures: practically free
+
+
+@dataclass(frozen=True)
+class LinearPosterior:
+    """What is believed of one data set: a score is features times weights, and these are normally distributed.
+
+    Attributes:
+        mean: of the weights.
+        covariance: of the weights.
+        noise: variance of an observed score.
+    """
+
+    mean: Float[Tensor, " D"]
+    covariance: Float[Tensor, "D D"]
+    noise: float
+
+    def predict(self, features: Float[Tensor, "A D"]) -> tuple[Float[Tensor, " A"], Float[Tensor, " A"]]:
+        """Return mean and standard deviation of each architecture's score, without the noise of observing it."""
+        phi = features.double()
+        variance = ((phi @ self.covariance) * phi).sum(1)
+        return phi @ self.mean, variance.clamp_min(0).sqrt()
+
+    def observe(self, features: Float[Tensor, "O D"], scores: Float[Tensor, " O"]) -> "LinearPosterior":
+        """Return what is believed after some scores were seen; their level may be any."""
+        phi, count = features.double(), len(features)
+        across = phi @ self.covariance
+        spread = across @ phi.T + self.noise * torch.eye(count, dtype=torch.float64) + _OFFSET
+        gain = torch.linalg.solve(spread, across).T
+        return LinearPosterior(
+            self.mean + gain @ (scores.double() - phi @ self.mean), self.covariance - gain @ across, self.noise
+        )
+
+
+class Surrogate(nn.Module):
+    """Gaussian-process regression on the standardised ranks of networks within their tasks.
+
+    Two records have the covariance ``scale * phi(a) . phi(b) * (1 + rho * kappa(s, t)) / (1 + rho)`` (``phi``:
+    features of architectures, see ``ArchFeatures``; ``kappa``: a squared exponential of the distance of the data
+    sets' vectors), to which a constant is added where they are of one task. So what all data sets have in common
+    is learned from all, and what like ones have in common from like ones. A product of kernels over inputs and
+    tasks: Bonilla, Chai and Williams, Multi-task Gaussian Process Prediction, NeurIPS 2007.
+
+    Args:
+        num_rows: records.
+        num_tasks: data sets.
+        arch_dim: ``D``, features of an architecture.
+        feature_dim: ``F``, of an image.
+        set_dim: ``P``, of a data set's vector.
+        rho: weight of what is special to like data sets.
+        length: of the squared exponential, in units of the data sets' vectors.
+        scale: variance of an architecture feature's weight.
+        noise: variance of a target.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_rows: int,
+        num_tasks: int,
+        arch_dim: int,
+        feature_dim: int,
+        set_dim: int,
+        rho: float,
+        length: float,
+        scale: float,
+        noise: float,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "num_rows": num_rows,
+            "num_tasks": num_tasks,
+            "arch_dim": arch_dim,
+            "feature_dim": feature_dim,
+            "set_dim": set_dim,
+            "rho": rho,
+            "length": length,
+            "scale": scale,
+            "noise": noise,
+        }
+        self.rho, self.length, self.scale, self.noise = rho, length, scale, noise
+        self.features: Tensor
+        self.targets: Tensor
+        self.counts: Tensor
+        self.task_of: Tensor
+        self.sets: Tensor
+        self.set_mean: Tensor
+        self.set_axes: Tensor
+        self.register_buffer("features", torch.zeros(num_rows, arch_dim))
+        self.register_buffer("targets", torch.zeros(num_rows))
+        self.register_buffer("counts", torch.ones(num_rows))
+        self.register_buffer("task_of", torch.zeros(num_rows, dtype=torch.int32))
+        self.register_buffer("sets", torch.zeros(num_tasks, set_dim))
+        self.register_buffer("set_mean", torch.zeros(feature_dim))
+        self.register_buffer("set_axes", torch.zeros(set_dim, feature_dim))
+
+    def __repr__(self) -> str:
+        return f"Surrogate({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
+
+    def set_vector(self, mean: Float[Tensor, " F"]) -> Float[Tensor, " P"]:
+        """Return the vector of the data set whose classes' mean features have this mean."""
+        return self.set_axes @ (mean - self.set_mean)
+
+    def posterior(self, set_vector: Float[Tensor, " P"]) -> LinearPosterior:
+        """Return what the records say of a data set."""
+        alike = self.scale * self._alike(set_vector[None], self.sets)[0][self.task_of.long()]
+        across = alike[:, None] * self.features.double()
+        explained = torch.linalg.solve_triangular(self._factor, across, upper=False)
+        mean = across.T @ torch.cholesky_solve(self.targets.double()[:, None], self._factor).squeeze(1)
+        prior = self.scale * torch.eye(self.features.shape[1], dtype=torch.float64)
+        return LinearPosterior(mean, prior - explained.T @ explained, self.noise)
+
+    def log_likelihood(self) -> float:
+        """Return the logarithm of the marginal likelihood of the targets."""
+        target, factor = self.targets.double(), self._factor
+        solved = torch.cholesky_solve(target[:, None], factor).squeeze(1)
+        constant = 0.5 * len(target) * math.log(2 * math.pi)
+        return float(-0.5 * target @ solved - factor.diagonal().log().sum() - constant)
+
+    @cached_property
+    def _factor(self) -> Float[Tensor, "R R"]:
+        """Return the Cholesky factor of the records' covariance."""
+        phi, task = self.features.double(), self.task_of.long()
+        alike = self._alike(self.sets, self.sets)[task][:, task]
+        covariance = self.scale * alike * (phi @ phi.T) + _OFFSET * (task[:, None] == task)
+        return torch.linalg.cholesky(covariance + (self.noise / self.counts.double()).diag())
+
+    def _alike(self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"]) -> Float[Tensor, "S T"]:
+        """Return how much data sets have in common: 1 for the same, ``1 / (1 + rho)`` for any two."""
+        distance = torch.cdist(a.double(), b.double())
+        return (1 + self.rho * torch.exp(-0.5 * (distance / self.length).square())) / (1 + self.rho)

@@ -1,0 +1,57 @@
+"""Score every architecture of a space without training and without data, once and for all.
+
+    score_space.py SPACE OUT.parquet PROXY [PROXY ...] [--seed 0]
+
+Isomorphic architectures get the score of one of them. Networks are of the space's own size, inputs noise (of which
+the scores that need no data see the resolution alone).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from metad2a.proxies.base import get_proxy
+from metad2a.proxies.network import Inputs
+from metad2a.runtime import atomic_path, progress
+from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.registry import get_space
+
+_AT_ONCE = 50
+_CLASSES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("space")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("proxies", nargs="+", help="see `metad2a ls proxies`")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights")
+    arguments = parser.parse_args()
+    table = score_space(get_space(arguments.space), arguments.proxies, seed=arguments.seed)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(arguments.out) as path:
+        table.to_parquet(path, index=False)
+    print(f"wrote {arguments.out}: {len(table):,} architectures, {', '.join(arguments.proxies)}")
+
+
+def score_space(space: SearchSpace, proxies: list[str], *, seed: int) -> pd.DataFrame:
+    """Return for each architecture ``arch``, the number of its ``isomorphic`` class, and the proxies' scores."""
+    archs = list(space.enumerate())
+    classes, first, number = np.unique(
+        [space.canonical(arch) for arch in archs], return_index=True, return_inverse=True
+    )
+    representatives = [archs[place] for place in first]
+    inputs = Inputs(batch_size=2, resolution=space.resolution, seed=seed)
+    table = {"arch": [space.format(arch) for arch in archs], "isomorphic": number.astype(np.int32)}
+    for name in proxies:
+        proxy = get_proxy(name, inputs=inputs)
+        starts = progress(range(0, len(classes), _AT_ONCE), label=f"score {len(classes):,} networks by {name}")
+        parts = [proxy.score(space, representatives[start : start + _AT_ONCE], _CLASSES) for start in starts]
+        table[name] = np.concatenate(parts)[number]
+    return pd.DataFrame(table)
+
+
+if __name__ == "__main__":
+    main()
