@@ -104,6 +104,10 @@ def search(
     unconstrained: Annotated[
         bool, typer.Option("--unconstrained", help="Decode freely, as the official implementation does.")
     ] = False,
+    refinements: Annotated[
+        int | None,
+        typer.Option(help="Rounds in which neighbours of the best replace the last; else up to the model."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the whole result here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report here.")] = None,
@@ -138,6 +142,7 @@ def search(
             "measure_latency": latency,
             "images_per_class": images_per_class,
             "constrained": not unconstrained,
+            "refinements": refinements,
         },
         latency_table=latency_table,
         device=device,
@@ -168,8 +173,10 @@ def inspect(
 
 
 @app.command(context_settings=_HYDRA)
-def train(kind: Annotated[str, typer.Argument(help="generator | predictor")], overrides: Overrides = None) -> None:
-    """Meta-train a generator or a predictor; Hydra overrides such as experiment=demo, -m seed=0,1,2."""
+def train(
+    kind: Annotated[str, typer.Argument(help="generator | predictor | surrogate")], overrides: Overrides = None
+) -> None:
+    """Meta-train a generator, predictor or surrogate; Hydra overrides such as experiment=demo, -m seed=0,1,2."""
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.train(kind, overrides or [])

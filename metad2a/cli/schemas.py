@@ -38,6 +38,14 @@ class PredictorConf:
 
 
 @dataclass
+class SurrogateConf:
+    """Values of model=surrogate."""
+
+    kind: str = MISSING
+    conditioned: bool = MISSING
+
+
+@dataclass
 class ScheduleConf:
     """How long a meta-model is trained."""
 
@@ -180,3 +188,4 @@ def register() -> None:
     store.store(name="base_fit_network", node=FitNetworkConf)
     store.store(group="model", name="base_generator", node=GeneratorConf)
     store.store(group="model", name="base_predictor", node=PredictorConf)
+    store.store(group="model", name="base_surrogate", node=SurrogateConf)

@@ -20,11 +20,17 @@ from metad2a.errors import CheckpointError
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.models.reference import Reference
+from metad2a.models.surrogate import Surrogate
 from metad2a.runtime import atomic_path
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
-MODELS: dict[str, type[Generator] | type[Predictor]] = {"generator": Generator, "predictor": Predictor}
+Model = Generator | Predictor | Surrogate
+MODELS: dict[str, type[Generator] | type[Predictor] | type[Surrogate]] = {
+    "generator": Generator,
+    "predictor": Predictor,
+    "surrogate": Surrogate,
+}
 _HEADER = "metad2a"
 _REFERENCE = "reference"  # stands where the name of a part does
 
@@ -52,7 +58,7 @@ class Part:
     state: dict[str, Tensor]
 
     @classmethod
-    def of(cls, model: Generator | Predictor) -> "Part":
+    def of(cls, model: "Model") -> "Part":
         """Return a copy of ``model`` as it is now, on the CPU."""
         state = {
             name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()
@@ -65,7 +71,7 @@ class Checkpoint:
     """One or both trained models of a search space.
 
     Attributes:
-        parts: by name, ``generator`` and ``predictor``.
+        parts: by name, ``generator``, ``predictor`` and ``surrogate``.
         space: name of the search space.
         topology: the edges that every graph of the training had, as ``(u, v)``; None if they varied.
         embedder: of the features.
@@ -191,16 +197,18 @@ class Checkpoint:
 
     @staticmethod
     def merge(a: "Checkpoint", b: "Checkpoint") -> "Checkpoint":
-        """Return the checkpoint that holds the generator of one and the predictor of the other.
+        """Return the checkpoint that holds the models of both.
 
         Raises:
-            CheckpointError: they are not one generator and one predictor of the same space and embedder.
+            CheckpointError: they hold the same model, or are of other spaces or embedders.
         """
-        if {*a.parts} == {"predictor"}:
+        if "generator" in b.parts:
             a, b = b, a
-        if {*a.parts} != {"generator"} or {*b.parts} != {"predictor"}:
+        if not a.parts or not b.parts or {*a.parts} & {*b.parts}:
             held = " and ".join("+".join(sorted(c.parts)) or "nothing" for c in (a, b))
-            raise CheckpointError(f"the two checkpoints hold {held}. Give one generator and one predictor.")
+            raise CheckpointError(
+                f"the two checkpoints hold {held}. Give one generator and one predictor (or a surrogate)."
+            )
         a.check(space=b.space, embedder_fingerprint=b.embedder["fingerprint"])
         return Checkpoint(
             parts={**a.parts, **b.parts},
@@ -209,8 +217,8 @@ class Checkpoint:
             embedder=a.embedder,
             # One set is drawn for both, and more images say more.
             images_per_class=max(a.images_per_class, b.images_per_class),
-            target=b.target,
-            train_archs=a.train_archs,
+            target=b.target or a.target,
+            train_archs=a.train_archs or b.train_archs,
             metrics={**a.metrics, **b.metrics},
             provenance={**a.provenance, **b.provenance},
             # What is predicted depends on the predictor's tasks.
@@ -221,7 +229,7 @@ class Checkpoint:
 _FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name not in ("parts", _REFERENCE))
 
 
-def build_model(name: str, part: Part) -> Generator | Predictor:
+def build_model(name: str, part: Part) -> Model:
     """Return the model ``name`` (a key of ``MODELS``) with the weights of ``part``, in evaluation mode.
 
     Raises:
@@ -234,7 +242,7 @@ def build_model(name: str, part: Part) -> Generator | Predictor:
     return model.eval()
 
 
-def empty_model(name: str, config: Mapping[str, Any]) -> Generator | Predictor:
+def empty_model(name: str, config: Mapping[str, Any]) -> Model:
     """Return the model ``name`` without weights, on the meta device.
 
     Raises:

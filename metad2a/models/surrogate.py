@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from metad2a.data.features import SetBatch
+
 _OFFSET = 10.0  # variance of what a task adds to all of its architectures: practically free
 
 
@@ -43,6 +45,14 @@ class LinearPosterior:
         )
 
 
+def set_means(sets: SetBatch) -> Float[Tensor, "B F"]:
+    """Return for each drawn data set the mean over its classes of their mean features."""
+    images = sets.mask.float()
+    in_class = torch.einsum("bckf,bck->bcf", sets.features, images) / images.sum(2, keepdim=True).clamp_min(1)
+    exists = sets.mask.any(2).float()
+    return torch.einsum("bcf,bc->bf", in_class, exists) / exists.sum(1, keepdim=True)
+
+
 class Surrogate(nn.Module):
     """Gaussian-process regression on the standardised ranks of networks within their tasks.
 
@@ -62,6 +72,8 @@ class Surrogate(nn.Module):
         length: of the squared exponential, in units of the data sets' vectors.
         scale: variance of an architecture feature's weight.
         noise: variance of a target.
+        target_mean: accuracy of a middling network on a middling data set, in percent.
+        target_std: what a score of one more is in percent of accuracy.
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class Surrogate(nn.Module):
         length: float,
         scale: float,
         noise: float,
+        target_mean: float,
+        target_std: float,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -88,8 +102,11 @@ class Surrogate(nn.Module):
             "length": length,
             "scale": scale,
             "noise": noise,
+            "target_mean": target_mean,
+            "target_std": target_std,
         }
         self.rho, self.length, self.scale, self.noise = rho, length, scale, noise
+        self.target_mean, self.target_std = target_mean, target_std
         self.features: Tensor
         self.targets: Tensor
         self.counts: Tensor
@@ -117,16 +134,25 @@ class Surrogate(nn.Module):
         alike = self.scale * self._alike(set_vector[None], self.sets)[0][self.task_of.long()]
         across = alike[:, None] * self.features.double()
         explained = torch.linalg.solve_triangular(self._factor, across, upper=False)
-        mean = across.T @ torch.cholesky_solve(self.targets.double()[:, None], self._factor).squeeze(1)
+        mean = across.T @ self._solved
         prior = self.scale * torch.eye(self.features.shape[1], dtype=torch.float64)
         return LinearPosterior(mean, prior - explained.T @ explained, self.noise)
 
+    def mean_weights(self, set_vector: Float[Tensor, " P"]) -> Float[Tensor, " D"]:
+        """Return the mean of ``posterior`` alone, which takes a fraction of the time."""
+        alike = self.scale * self._alike(set_vector[None], self.sets)[0][self.task_of.long()]
+        return (alike * self._solved) @ self.features.double()
+
     def log_likelihood(self) -> float:
         """Return the logarithm of the marginal likelihood of the targets."""
-        target, factor = self.targets.double(), self._factor
-        solved = torch.cholesky_solve(target[:, None], factor).squeeze(1)
+        target = self.targets.double()
         constant = 0.5 * len(target) * math.log(2 * math.pi)
-        return float(-0.5 * target @ solved - factor.diagonal().log().sum() - constant)
+        return float(-0.5 * target @ self._solved - self._factor.diagonal().log().sum() - constant)
+
+    @cached_property
+    def _solved(self) -> Float[Tensor, " R"]:
+        """Return the targets, multiplied by the inverse of their covariance."""
+        return torch.cholesky_solve(self.targets.double()[:, None], self._factor).squeeze(1)
 
     @cached_property
     def _factor(self) -> Float[Tensor, "R R"]:

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,21 +17,27 @@ from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, unknown_name
+from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
+from metad2a.models.reference import class_means
+from metad2a.models.surrogate import Surrogate, set_means
 from metad2a.runtime import resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, check_any, draw_sets, generate
 from metad2a.search.latencies import Latencies
 from metad2a.search.ranking import best_first, candidates_of
+from metad2a.search.refinement import refine
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space
 
 _PREDICTOR_DRAWS = 10
 _GRAPHS_A_BATCH = 1024
+_REFINEMENTS = 3
 
 
 def pretrained_names() -> list[str]:
@@ -49,7 +57,15 @@ class MetaD2A:
         self.device = resolve_device(device)
         self.space: SearchSpace = get_space(checkpoint.space)
         self.generator: Generator = checkpoint.build("generator").to(self.device)
-        self.predictor: Predictor = checkpoint.build("predictor").to(self.device)
+        self.surrogate: Surrogate | None = (
+            checkpoint.build("surrogate") if "surrogate" in checkpoint.parts else None
+        )
+        # Where there is a surrogate it ranks, and the predictor need not be there.
+        self.predictor: Predictor | None = (
+            checkpoint.build("predictor").to(self.device)
+            if self.surrogate is None or "predictor" in checkpoint.parts
+            else None
+        )
 
     @classmethod
     def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> "MetaD2A":
@@ -129,6 +145,7 @@ class MetaD2A:
         random_state: int = 0,
         cache: FeatureCache | None = None,
         constrained: bool = True,
+        refinements: int | None = None,
     ) -> SearchResult:
         """Propose and rank ``n_candidates`` distinct architectures for a data set, training nothing.
 
@@ -148,6 +165,8 @@ class MetaD2A:
             cache: where features of images seen before are kept.
             constrained: whether the decoder may make only architectures of the space. False is the official way:
                 it decides types and edges freely, and what it made wrong is thrown away.
+            refinements: rounds in which neighbours of the best candidates take the places of the last; None: three
+                where a surrogate ranks, none where the predictor does, as in the paper.
 
         Raises:
             ConfigError: a number is out of range.
@@ -158,6 +177,8 @@ class MetaD2A:
         """
         if n_candidates < 1:
             raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
+        if refinements is not None and refinements < 0:
+            raise ConfigError(f"refinements={refinements}: give a number of rounds, 0 for none.")
         limits = Limits(max_params, max_flops, max_latency_ms, max_memory_mb)
         num_classes = images.num_classes if isinstance(images, ImageSet) else len(images.classes)
         timing: dict[str, float] = {}
@@ -190,13 +211,16 @@ class MetaD2A:
             )
             check_any(made, limits)
         with _spent(timing, "rank_s"):
-            draws = self.predict_draws(features, made.archs, random_state=random_state)
-            order = best_first(self.space, made.archs, draws)
+            predict = partial(self.predict_draws, features, random_state=random_state)
+            archs, draws = refine(made.archs, predict, costs, limits, rounds=self._rounds(refinements))
+            order = best_first(self.space, archs, draws)
         if latencies.model is not None:
             with _spent(timing, "measure_s"):
-                order = latencies.within(made.archs, order, max_latency_ms, measure=measured)
+                order = latencies.within(archs, order, max_latency_ms, measure=measured)
         with _spent(timing, "rank_s"):
-            candidates = candidates_of(costs, latencies, [made.archs[i] for i in order], draws[:, order])
+            ranked = [archs[i] for i in order]
+            std = self._deviations(features, ranked)
+            candidates = candidates_of(costs, latencies, ranked, draws[:, order], std)
         return self._result(candidates, made, features, timing, random_state, latencies)
 
     def predict(
@@ -221,6 +245,9 @@ class MetaD2A:
             CheckpointError: the features are of another embedder than the checkpoint's.
         """
         self.checkpoint.check(embedder_fingerprint=features.embedder)
+        if self.surrogate is not None:
+            return self._surrogate_draws(self.surrogate, features, archs, random_state)
+        assert self.predictor is not None  # noqa: S101  (one of them is always there)
         target = self.checkpoint.target
         if target is None:
             raise CheckpointError("the predictor's checkpoint does not say how its scores relate to accuracy.")
@@ -232,6 +259,32 @@ class MetaD2A:
             graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
             scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)))
         return target["mean"] + target["std"] * torch.cat(scores, dim=1).double().cpu().numpy()
+
+    def _surrogate_draws(
+        self, surrogate: Surrogate, features: FeatureSet, archs: Sequence[Architecture], random_state: int
+    ) -> Float[np.ndarray, "D A"]:
+        rng = torch_rng(random_state, "predict")
+        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
+        phi = torch.from_numpy(self._arch_features.matrix(archs)).double()
+        means = [mean for sets in draws for mean in set_means(sets)]
+        weights = torch.stack([surrogate.mean_weights(surrogate.set_vector(mean)) for mean in means])
+        return surrogate.target_mean + surrogate.target_std * (weights @ phi.T).numpy()
+
+    def _deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
+        """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""
+        if self.surrogate is None:
+            return [None] * len(archs)
+        every = class_means(features, torch.arange(len(features.classes)), self.checkpoint.images_per_class)
+        belief = self.surrogate.posterior(self.surrogate.set_vector(every.mean(0)))
+        _, std = belief.predict(torch.from_numpy(self._arch_features.matrix(archs)))
+        return (self.surrogate.target_std * std).tolist()
+
+    def _rounds(self, refinements: int | None) -> int:
+        return (0 if self.surrogate is None else _REFINEMENTS) if refinements is None else refinements
+
+    @cached_property
+    def _arch_features(self) -> ArchFeatures:
+        return ArchFeatures(cast("ProductSpace", self.space))
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""

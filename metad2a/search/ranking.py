@@ -19,7 +19,11 @@ def best_first(space: SearchSpace, archs: Sequence[Architecture], draws: Float[n
 
 
 def candidates_of(
-    costs: Costs, latencies: Latencies, archs: Sequence[Architecture], draws: Float[np.ndarray, "D A"]
+    costs: Costs,
+    latencies: Latencies,
+    archs: Sequence[Architecture],
+    draws: Float[np.ndarray, "D A"],
+    std: Sequence[float | None],
 ) -> tuple[Candidate, ...]:
     """Return a candidate for each of ``archs``, which are in their order, with all that it costs.
 
@@ -34,7 +38,7 @@ def candidates_of(
             rank=i + 1,
             arch=costs.space.format(arch),
             predicted=percent[i],
-            std=None,
+            std=std[i],
             params=int(params[i]),
             flops=int(flops[i]),
             **latencies.facts(arch, milliseconds[i]),

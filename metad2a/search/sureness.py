@@ -57,7 +57,8 @@ class Sureness:
 
 def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
     """Judge the predictions of ``result`` by their spread over draws and by the predictor's record."""
-    scores: Mapping[str, Any] = checkpoint.metrics.get("predictor", {})
+    surrogate = checkpoint.parts.get("surrogate")
+    scores: Mapping[str, Any] = checkpoint.metrics.get("predictor" if surrogate is None else "surrogate", {})
     error, pair_error = scores.get("val/mae"), scores.get("val/pair_error")
     measured = pair_error is not None
     if pair_error is None and error is not None:
@@ -66,7 +67,9 @@ def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
     predicted = np.array([candidate.predicted for candidate in result.candidates])
     chances = None if not pair_error else chances_of_first(predicted, pair_error)
     ranks = [] if chances is None else [r for r in _RANKS if r <= len(predicted) and chances[r - 1] <= _BOLD]
-    target = checkpoint.target or {"mean": None, "std": None}
+    target: Mapping[str, Any] = checkpoint.target or {"mean": None, "std": None}
+    if surrogate is not None:
+        target = {"mean": surrogate.config["target_mean"], "std": surrogate.config["target_std"]}
     return Sureness(
         **_over_draws([candidate.draws for candidate in result.candidates]),
         spearman=scores.get("val/spearman"),

@@ -8,7 +8,14 @@ from metad2a.runtime import torch_rng
 
 def surrogate(rows: int = 12, **changes: float) -> Surrogate:
     rng = torch_rng("surrogate")
-    hyper = {"rho": 0.8, "length": 0.7, "scale": 0.3, "noise": 0.2} | changes
+    hyper = {
+        "rho": 0.8,
+        "length": 0.7,
+        "scale": 0.3,
+        "noise": 0.2,
+        "target_mean": 70.0,
+        "target_std": 5.0,
+    } | changes
     model = Surrogate(num_rows=rows, num_tasks=3, arch_dim=4, feature_dim=6, set_dim=2, **hyper)
     model.load_state_dict(
         {

@@ -25,7 +25,7 @@ JOBS: dict[str, Job] = {
     "build-database": build_database_job.run,
     "fit-network": fit_network_job.run,
 }
-KINDS = ("generator", "predictor")
+KINDS = ("generator", "predictor", "surrogate")
 
 
 def train(kind: str, overrides: Sequence[str]) -> None:

@@ -1,8 +1,6 @@
 """metad2a train: from a configuration to a meta-trained model."""
 
-import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +9,20 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli.configuration import check_at_least, check_choice, instantiate_node, plain
-from metad2a.data.cache import FeatureCache
-from metad2a.data.embedders.base import Embedder, get_embedder
-from metad2a.database.choose_recipe import of_recipe, recipes
-from metad2a.database.published import MetaDatabase
-from metad2a.database.splits import SPLITS, Split, split_database
-from metad2a.errors import ConfigError, unknown_name
+from metad2a.cli.jobs import train_surrogate
+from metad2a.cli.jobs.material import Material
+from metad2a.database.splits import SPLITS
+from metad2a.errors import ConfigError
 from metad2a.fitting.loop import FitState
 from metad2a.fitting.precision import PRECISIONS, resolve_precision
 from metad2a.fitting.processes import Group
-from metad2a.models.checkpoint import MODELS, Checkpoint
-from metad2a.models.generator import Generator
-from metad2a.models.predictor import Predictor
-from metad2a.runtime import resolve_device, shipped
-from metad2a.search.metad2a import pretrained_names
-from metad2a.spaces.base import SearchSpace
-from metad2a.spaces.registry import get_space
+from metad2a.runtime import resolve_device
 from metad2a.tracking.base import Tracker, Trackers
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
-from metad2a.training.features import database_features
-from metad2a.training.fine_tuning import check_init, initial_model
-from metad2a.training.meta_data import MetaData, meta_data
 from metad2a.training.meta_train import MetaTraining, Schedule
-from metad2a.training.objectives import NEW_TASKS, GeneratorObjective, Objective, PredictorObjective
+from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
 from metad2a.training.selection import best_rows
-
-_log = logging.getLogger(__name__)
 
 _POSITIVE = (
     "max_images_per_class",
@@ -54,11 +39,13 @@ _POSITIVE = (
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float | int]:
     """Meta-train one model in ``folder``; return the scores of its best epoch."""
+    if cfg.model.kind == train_surrogate.KIND:
+        return train_surrogate.run(cfg, folder, run_id=run_id, resume=resume)
     _check(cfg)
     values = plain(cfg)
     device = resolve_device(cfg.device)
     group = Group(device, _devices(cfg.trainer.devices, device), resolve_precision(cfg.precision, device))
-    material = _Material.of(cfg)
+    material = Material.of(cfg)
     material.tell(cfg)
     with (
         track(
@@ -79,7 +66,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 def _other_process(values: dict[str, Any], folder: Path, run_id: str, resume: bool) -> Callable[[Fabric], FitState]:
     """Prepare the training in a process other than the first, which writes and tells nothing."""
     cfg = OmegaConf.create(values)
-    material = _Material.of(cfg)
+    material = Material.of(cfg)
 
     def work(fabric: Fabric) -> FitState:
         return _training(cfg, material, fabric, folder, Trackers([]), run_id=run_id, resume=resume).run()
@@ -87,91 +74,9 @@ def _other_process(values: dict[str, Any], folder: Path, run_id: str, resume: bo
     return work
 
 
-@dataclass(frozen=True)
-class _Material:
-    """What a model is made from."""
-
-    database: MetaDatabase
-    split: Split
-    data: MetaData
-    space: SearchSpace
-    embedder: Embedder
-    init: Checkpoint | None
-
-    @classmethod
-    def of(cls, cfg: DictConfig) -> "_Material":
-        space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
-        init = None
-        if cfg.init is not None:
-            init = _open_checkpoint(cfg.init)
-            check_init(
-                init,
-                cfg.model.kind,
-                name=f"init={cfg.init}",
-                space=space.name,
-                embedder_fingerprint=embedder.fingerprint,
-            )
-        # Not cfg.label_recipe: run folders from before there was this key are resumed too.
-        database = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
-        features = database_features(
-            database,
-            embedder,
-            images=list(cfg.images),
-            max_images_per_class=cfg.max_images_per_class,
-            cache=FeatureCache(),
-        )
-        split = split_database(database, cfg.split, fraction=cfg.valid_fraction)
-        data = meta_data(database, features, space, valid=split.valid)
-        return cls(database, split, data, space, embedder, init)
-
-    def model_config(self, model: DictConfig) -> dict[str, Any]:
-        """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
-        return self._asked_for(model) if self.init is None else self.init.parts[model.kind].config
-
-    def model(self, cfg: DictConfig, target: tuple[float, float] | None) -> Generator | Predictor:
-        if self.init is not None:
-            return initial_model(self.init, cfg.model.kind, target)
-        return MODELS[cfg.model.kind](**self.model_config(cfg.model))
-
-    def tell(self, cfg: DictConfig) -> None:
-        """Log what a split of the database's own does, and where a checkpoint overrules the configuration."""
-        if self.split.name == "own" or self.split.refused is not None:
-            _log.info("%s: %s", self.database.name, self.split)
-        if 0 < self.split.overlap.same_tasks < self.split.overlap.tasks:
-            _log.info("scores on the others alone are those called %s...", NEW_TASKS)
-        if self.init is None:
-            return
-        asked, given = self._asked_for(cfg.model), self.model_config(cfg.model)
-        other = ", ".join(
-            f"{name} {_short(given.get(name))} instead of {_short(value)}"
-            for name, value in asked.items()
-            if given.get(name) != value
-        )
-        _log.info("init=%s: the model is that of the checkpoint%s", cfg.init, f" ({other})" if other else "")
-
-    def _asked_for(self, model: DictConfig) -> dict[str, Any]:
-        config: dict[str, Any] = {
-            "feature_dim": self.data.features.dim,
-            "num_types": self.space.num_types,
-            "num_nodes": self.space.num_nodes,
-            "hidden": model.hidden,
-            "latent": model.latent,
-            "num_heads": model.num_heads,
-            "normalize": model.normalize,
-        }
-        if model.kind == "generator":
-            given = self.space.topology if model.constrained else None
-            config["topology"] = None if given is None else given.nonzero().tolist()
-        return config
-
-
-def _short(value: Any) -> Any:
-    return "given" if isinstance(value, list) else value
-
-
 def _training(
     cfg: DictConfig,
-    material: _Material,
+    material: Material,
     fabric: Fabric,
     folder: Path,
     tracker: Tracker,
@@ -181,15 +86,7 @@ def _training(
 ) -> MetaTraining:
     objective = _objective(cfg, material, fabric)
     init = material.init
-    provenance = {
-        "database": material.database.name,
-        "seed": cfg.seed,
-        "run_id": run_id,
-        "note": cfg.note,
-        "records": len(objective.train_rows),
-        "recipe": recipes(material.database),
-        "split": {"name": material.split.name, **asdict(material.split.overlap)},
-    }
+    provenance = material.provenance(cfg, run_id) | {"records": len(objective.train_rows)}
     if init is not None:
         provenance["init"] = {"checkpoint": Path(cfg.init).name, "of": init.provenance.get(cfg.model.kind)}
     return MetaTraining(
@@ -250,17 +147,7 @@ def _devices(asked: Any, device: str) -> int:
     return asked
 
 
-def _open_checkpoint(reference: str) -> Checkpoint:
-    """Return a shipped checkpoint by its name, or that in a file."""
-    path = Path(reference)
-    if path.suffix or path.is_file():
-        return Checkpoint.load(path)
-    if reference not in pretrained_names():
-        raise unknown_name("checkpoint", reference, pretrained_names())
-    return Checkpoint.load(shipped("data", "pretrained", f"{reference}.safetensors"))
-
-
-def _objective(cfg: DictConfig, material: _Material, fabric: Fabric) -> Objective:
+def _objective(cfg: DictConfig, material: Material, fabric: Fabric) -> Objective:
     data = material.data
     common: dict[str, Any] = {
         "data": data,

@@ -89,7 +89,8 @@ def random_metad2a(space_name: str, *, images_per_class: int = 20, size: Size | 
 def frozen(model: MetaD2A) -> MetaD2A:
     """Say that the weights need no gradients: torch's FLOP counter fails in inference mode where they do."""
     model.generator.requires_grad_(False)
-    model.predictor.requires_grad_(False)
+    if model.predictor is not None:
+        model.predictor.requires_grad_(False)
     return model
 
 

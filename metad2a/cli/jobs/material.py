@@ -1,0 +1,134 @@
+"""What a meta-model is made from: database, split, features, space, embedder, and weights to start from."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from metad2a.data.cache import FeatureCache
+from metad2a.data.embedders.base import Embedder, get_embedder
+from metad2a.database.choose_recipe import of_recipe, recipes
+from metad2a.database.published import MetaDatabase
+from metad2a.database.splits import Split, split_database
+from metad2a.errors import unknown_name
+from metad2a.models.checkpoint import MODELS, Checkpoint
+from metad2a.models.generator import Generator
+from metad2a.models.predictor import Predictor
+from metad2a.runtime import shipped
+from metad2a.search.metad2a import pretrained_names
+from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.registry import get_space
+from metad2a.training.features import database_features
+from metad2a.training.fine_tuning import check_init, initial_model
+from metad2a.training.meta_data import MetaData, meta_data
+from metad2a.training.objectives import NEW_TASKS
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a model is made from."""
+
+    database: MetaDatabase
+    split: Split
+    data: MetaData
+    space: SearchSpace
+    embedder: Embedder
+    init: Checkpoint | None
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "Material":
+        """Load what a configuration names."""
+        space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
+        init = None
+        if cfg.init is not None:
+            init = _open_checkpoint(cfg.init)
+            check_init(
+                init,
+                cfg.model.kind,
+                name=f"init={cfg.init}",
+                space=space.name,
+                embedder_fingerprint=embedder.fingerprint,
+            )
+        # Not cfg.label_recipe: run folders from before there was this key are resumed too.
+        database = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
+        features = database_features(
+            database,
+            embedder,
+            images=list(cfg.images),
+            max_images_per_class=cfg.max_images_per_class,
+            cache=FeatureCache(),
+        )
+        split = split_database(database, cfg.split, fraction=cfg.valid_fraction)
+        data = meta_data(database, features, space, valid=split.valid)
+        return cls(database, split, data, space, embedder, init)
+
+    def model_config(self, model: DictConfig) -> dict[str, Any]:
+        """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
+        return self._asked_for(model) if self.init is None else self.init.parts[model.kind].config
+
+    def model(self, cfg: DictConfig, target: tuple[float, float] | None) -> Generator | Predictor:
+        """Return the model to be trained; ``target`` is what the scores of a predictor mean."""
+        if self.init is not None:
+            return initial_model(self.init, cfg.model.kind, target)
+        model: Any = MODELS[cfg.model.kind](**self.model_config(cfg.model))
+        return model
+
+    def provenance(self, cfg: DictConfig, run_id: str) -> dict[str, Any]:
+        """Return what a checkpoint is to remember of where it comes from."""
+        return {
+            "database": self.database.name,
+            "seed": cfg.seed,
+            "run_id": run_id,
+            "note": cfg.note,
+            "recipe": recipes(self.database),
+            "split": {"name": self.split.name, **asdict(self.split.overlap)},
+        }
+
+    def tell(self, cfg: DictConfig) -> None:
+        """Log what a split of the database's own does, and where a checkpoint overrules the configuration."""
+        if self.split.name == "own" or self.split.refused is not None:
+            _log.info("%s: %s", self.database.name, self.split)
+        if 0 < self.split.overlap.same_tasks < self.split.overlap.tasks:
+            _log.info("scores on the others alone are those called %s...", NEW_TASKS)
+        if self.init is None:
+            return
+        asked, given = self._asked_for(cfg.model), self.model_config(cfg.model)
+        other = ", ".join(
+            f"{name} {_short(given.get(name))} instead of {_short(value)}"
+            for name, value in asked.items()
+            if given.get(name) != value
+        )
+        _log.info("init=%s: the model is that of the checkpoint%s", cfg.init, f" ({other})" if other else "")
+
+    def _asked_for(self, model: DictConfig) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "feature_dim": self.data.features.dim,
+            "num_types": self.space.num_types,
+            "num_nodes": self.space.num_nodes,
+            "hidden": model.hidden,
+            "latent": model.latent,
+            "num_heads": model.num_heads,
+            "normalize": model.normalize,
+        }
+        if model.kind == "generator":
+            given = self.space.topology if model.constrained else None
+            config["topology"] = None if given is None else given.nonzero().tolist()
+        return config
+
+
+def _short(value: Any) -> Any:
+    return "given" if isinstance(value, list) else value
+
+
+def _open_checkpoint(reference: str) -> Checkpoint:
+    """Return a shipped checkpoint by its name, or that in a file."""
+    path = Path(reference)
+    if path.suffix or path.is_file():
+        return Checkpoint.load(path)
+    if reference not in pretrained_names():
+        raise unknown_name("checkpoint", reference, pretrained_names())
+    return Checkpoint.load(shipped("data", "pretrained", f"{reference}.safetensors"))

@@ -1,0 +1,57 @@
+"""metad2a train surrogate: a Gaussian process of a database, in seconds; nothing is trained step by step."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from metad2a.cli.configuration import check_at_least, check_choice, plain
+from metad2a.cli.jobs.material import Material
+from metad2a.database.splits import SPLITS
+from metad2a.errors import ConfigError
+from metad2a.models.arch_features import ArchFeatures
+from metad2a.spaces.product import ProductSpace
+from metad2a.tracking.build import make_trackers
+from metad2a.tracking.run import track
+from metad2a.training.surrogate import fit_surrogate, surrogate_checkpoint, surrogate_scores
+
+KIND = "surrogate"
+
+
+def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float | int]:
+    """Make a surrogate in ``folder``; return its scores on meta-validation."""
+    check_choice(cfg, "split", SPLITS)
+    check_at_least(cfg, {"max_images_per_class": 1, "images_per_class": 1})
+    if cfg.init is not None:
+        raise ConfigError(f"init={cfg.init}: a surrogate starts from nothing. Leave it out.")
+    values = plain(cfg)
+    material = Material.of(cfg)
+    if not isinstance(material.space, ProductSpace):
+        raise ConfigError(f"space={cfg.space}: a surrogate needs a space of independent decisions.")
+    material.tell(cfg)
+    data, features = material.data, ArchFeatures(material.space)
+    trackers = make_trackers(cfg.tracker.names, **values["tracker"]["options"])
+    with track(
+        folder, values, run_id=run_id, job="train-surrogate", seed=cfg.seed, trackers=trackers, resumed=resume
+    ) as tracker:
+        surrogate = fit_surrogate(
+            data,
+            features,
+            data.train_rows,
+            images_per_class=cfg.images_per_class,
+            conditioned=cfg.model.conditioned,
+        )
+        scores = surrogate_scores(surrogate, data, features, data.valid_rows, images_per_class=cfg.images_per_class)
+        tracker.metrics(scores, step=0)
+        provenance = material.provenance(cfg, run_id) | {"records": len(data.train_rows)}
+        path = folder / "checkpoints" / "best.safetensors"
+        surrogate_checkpoint(
+            surrogate,
+            data,
+            material.embedder,
+            images_per_class=cfg.images_per_class,
+            scores=scores,
+            provenance=provenance,
+            space=material.space,
+        ).save(path)
+        tracker.artifact(path, "model")
+    return {"epoch": 1, **scores}  # everything is seen once

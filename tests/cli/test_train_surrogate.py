@@ -1,0 +1,58 @@
+"""metad2a train surrogate, and a search with one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metad2a.models.checkpoint import Checkpoint
+from metad2a.tracking.read import read_run
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def surrogate(tmp_path_factory: pytest.TempPathFactory, invoke: Run, tiny_database: tuple[str, ...]) -> Path:
+    """Return the run folder of a surrogate of a really built database with five cells a task."""
+    folder = tmp_path_factory.mktemp("surrogate")
+    more = [text for text in tiny_database if not text.startswith("archs_per_task")]
+    invoke(folder, "build-database", "out=tiny", "name=tiny", *more, "archs_per_task=5").done()
+    quick = ("embedder=pixels", "max_images_per_class=4", "images_per_class=4")
+    invoke(folder, "train", "surrogate", f"database={folder / 'tiny'}", *quick).done()
+    [made] = (folder / "runs/train").iterdir()
+    return made
+
+
+def test_a_run_leaves_everything_behind(surrogate: Path) -> None:
+    assert read_run(surrogate)["status"] == "done"
+    checkpoint = Checkpoint.load(surrogate / "checkpoints/best.safetensors")
+    assert set(checkpoint.parts) == {"surrogate"}
+    assert checkpoint.embedder["name"] == "pixels"
+    assert checkpoint.reference is not None
+    assert {"val/pair_error", "val/coverage80", "train/log_likelihood"} <= set(checkpoint.metrics["surrogate"])
+    assert checkpoint.provenance["surrogate"]["database"] == "tiny"
+
+
+def test_search_with_it(run: Run, tmp_path: Path, npz: Path, surrogate: Path, trained: dict[str, Path]) -> None:
+    files = [folder / "checkpoints/best.safetensors" for folder in (trained["generator"], surrogate)]
+    search = ("search", npz, "--checkpoint", files[0], "--checkpoint", files[1], "--candidates", 20)
+    outcome = run(*search, "--json", "a.json").done()
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert len(found["candidates"]) == 20
+    assert all(one["std"] > 0 for one in found["candidates"])
+    assert found["explanation"]["sureness"]["pair_error"] > 0
+    assert "explanation" in found
+    assert outcome.out.count("|+|") >= 20
+    run(*search, "--refinements", 0, "--json", "b.json").done()
+    plain = json.loads((tmp_path / "b.json").read_text())
+    assert found["candidates"][0]["predicted"] >= plain["candidates"][0]["predicted"]
+    run(*search, "--refinements", -1).refused("refinements=-1")
+
+
+def test_what_cannot_be(run: Run, surrogate: Path) -> None:
+    database = surrogate.parents[2] / "tiny"
+    run("train", "surrogate", f"database={database}", "init=nasbench201").refused("starts from nothing")
+    file = surrogate / "checkpoints/best.safetensors"
+    run("search", "embedded:digits", "--checkpoint", file).refused("give the generator's file too")
