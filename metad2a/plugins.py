@@ -14,7 +14,7 @@ from typing import Any
 
 from metad2a.errors import UserError, unknown_name
 
-KINDS = ("spaces", "embedders", "proxies", "trackers")
+KINDS = ("spaces", "embedders", "proxies", "searchers", "trackers")
 
 
 @cache

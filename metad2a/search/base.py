@@ -1,9 +1,12 @@
 """What a searcher is: it asks for architectures to evaluate and is told their values."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from metad2a.spaces.base import Architecture
+from metad2a import plugins
+from metad2a.errors import ConfigError
+from metad2a.spaces.base import Architecture, SearchSpace
 
 
 @runtime_checkable
@@ -49,3 +52,28 @@ class Ranked:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``Searcher.load_state_dict``."""
         self._next = int(state["next"])
+
+
+def get_searcher(name: str, space: SearchSpace, *, seed: int = 0, **options: Any) -> Searcher:
+    """Return the searcher ``name``, built in or from an installed package.
+
+    Args:
+        name: of the searcher.
+        space: what it searches.
+        seed: of all its draws.
+        options: of its class; the built-in ones all take ``first``, architectures to ask for before any other.
+
+    Raises:
+        UnknownNameError: there is no such searcher.
+        ConfigError: it has no such option, cannot use its value, or cannot search this space.
+        UserError: it needs a package that is not installed.
+    """
+    make = plugins.load("searchers", name)
+    taken = inspect.signature(make).parameters
+    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
+        known = sorted(set(taken) - {"space", "seed"})
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"searcher '{name}' has no option '{option}'. Its options: {', '.join(known)}.")
+    searcher: Searcher = make(space, seed=seed, **options)
+    return searcher

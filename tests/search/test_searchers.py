@@ -1,9 +1,14 @@
+from typing import Any
+
 import pytest
 
+from metad2a import plugins
+from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.runtime import numpy_rng
-from metad2a.search.base import Ranked
+from metad2a.search.base import Ranked, get_searcher
 from metad2a.search.random_search import RandomSearch
-from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.testing.searchers import MakeSearcher, SearcherContract
 
@@ -14,17 +19,36 @@ class FewCells(NASBench201):
     options = (5, 4, 3, 1, 1, 1)
 
 
-SPACES: dict[str, type[NASBench201]] = {"all cells": NASBench201, "few cells": FewCells}
+SPACES: dict[str, type[SearchSpace]] = {"all cells": NASBench201, "few cells": FewCells}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "random": ("random", {}),
+    "evolution": ("evolution", {}),
+    "evolution, crossover": ("evolution", {"population": 3, "sample": 2, "drop": "worst", "crossover": 0.5}),
+    "local search": ("local_search", {}),
+    "local search, full": ("local_search", {"full_neighbourhood": True, "starts": 3, "at_optimum": "next_best"}),
+    "reinforce": ("reinforce", {"learning_rate": 0.5}),
+    "bayesian": ("bayesian", {"initial": 4, "candidates": 20, "every": 6}),
+    "bananas": ("bananas", {"initial": 4, "candidates": 20, "every": 6, "member": "ridge"}),
+}
 
 
-class TestRandomSearch(SearcherContract):
+class TestSearchers(SearcherContract):
     @pytest.fixture(params=SPACES)
     def space(self, request: pytest.FixtureRequest) -> SearchSpace:
         return SPACES[request.param]()
 
     @pytest.fixture
-    def make(self, space: SearchSpace) -> MakeSearcher:
-        return lambda seed: RandomSearch(space, seed=seed)
+    def first(self, space: SearchSpace) -> list[Architecture]:
+        """Some that the first rounds of the contract ask for, and some for later ones; one is there twice."""
+        some = [] if isinstance(space, FewCells) else space.sample(12, numpy_rng("first"))
+        return some + some[:1]
+
+    @pytest.fixture(params=VARIANTS)
+    def make(self, request: pytest.FixtureRequest, space: SearchSpace, first: list[Architecture]) -> MakeSearcher:
+        name, options = VARIANTS[request.param]
+        if name == "bayesian":
+            pytest.importorskip("botorch")
+        return lambda seed: get_searcher(name, space, seed=seed, first=first, **options)
 
 
 class TestRanked(SearcherContract):
@@ -59,3 +83,59 @@ def test_ranked_keeps_its_order(space: NASBench201) -> None:
     searcher.tell(ranking[:2], [1.0, 2.0])
     assert searcher.ask(100) == ranking[2:]
     assert searcher.ask(1) == []
+
+
+# --- by name ------------------------------------------------------------------------------------------------
+
+
+def test_searchers_have_names() -> None:
+    names = {"bananas", "bayesian", "evolution", "local_search", "random", "reinforce"}
+    assert names <= set(plugins.names("searchers"))
+    assert {name for name, _ in VARIANTS.values()} <= names
+
+
+def test_unknown_names_and_options_are_told(space: NASBench201) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown searcher 'evolutoin'\. Did you mean 'evolution'"):
+        get_searcher("evolutoin", space)
+    with pytest.raises(ConfigError, match=r"searcher 'random' has no option 'size'\. Its options: first\."):
+        get_searcher("random", space, size=3)
+
+
+# --- what all of them remember ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", plugins.names("searchers"))
+def test_a_ranking_is_asked_for_first(space: NASBench201, name: str) -> None:
+    if name == "bayesian":
+        pytest.importorskip("botorch")
+    ranking = list(dict.fromkeys(space.sample(30, numpy_rng("ranking"))))
+    searcher = get_searcher(name, space, first=ranking)
+    asked = [searcher.ask(1)[0] for _ in ranking]
+    assert asked == ranking
+    assert not set(searcher.ask(5)) & set(ranking)
+
+
+def test_first_architectures_must_be_of_the_space(space: NASBench201) -> None:
+    with pytest.raises(ValueError, match="belongs to the space 'mobilenetv3'"):
+        RandomSearch(space, first=MobileNetV3().sample(1, numpy_rng("first")))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_other_spaces_are_searched(variant: str) -> None:
+    name, options = VARIANTS[variant]
+    if name == "bayesian":
+        pytest.importorskip("botorch")
+    space = MobileNetV3()
+    searcher = get_searcher(name, space, **options)
+    for _ in range(3):
+        asked = searcher.ask(15)
+        assert [space.parse(space.format(arch)) for arch in asked] == asked
+        searcher.tell(asked, [float(sum(arch.choices)) for arch in asked])
+
+
+def test_what_is_told_without_asking_is_never_asked_for() -> None:
+    space = FewCells()
+    known = list(space.enumerate())[:50]
+    searcher = RandomSearch(space)
+    searcher.tell(known, [1.0] * 50)
+    assert set(searcher.ask(100)) == set(space.enumerate()) - set(known)
