@@ -27,9 +27,10 @@ from metad2a.runtime import check_writable, new_run_id, shipped
 PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
     *("database", "out", "runs", "init", "note", "name", "label_recipe", "arch", "test"),
+    *("baseline", "csv", "svg", "kept", "seconds_column", "meta_validation"),
 )
 # Keys whose values are lists of such texts.
-PLAIN_LISTS = ("images", "checkpoint")
+PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_columns")
 _ELEMENT = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,]*?)\s*(?:,|$)")
 _PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
 _NULL = ("init=null", "label_recipe=null")  # no text, but nothing

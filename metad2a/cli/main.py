@@ -106,7 +106,9 @@ def search(
     ] = False,
     refinements: Annotated[
         int | None,
-        typer.Option(help="Rounds in which neighbours of the best replace the last; else up to the model."),
+        typer.Option(
+            help="Rounds in which neighbours of the best replace the last; else up to the model."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the whole result here.")] = None,
@@ -188,6 +190,14 @@ def evaluate(overrides: Overrides = None) -> None:
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.evaluate(overrides or [])
+
+
+@app.command(context_settings=_HYDRA)
+def compare(overrides: Overrides = None) -> None:
+    """Compare methods by what they find with few true evaluations: methods=[...] datasets=[...] oracles=[...]."""
+    from metad2a.cli.commands import hydra_jobs
+
+    hydra_jobs.compare(overrides or [])
 
 
 @app.command("build-database", context_settings=_HYDRA)

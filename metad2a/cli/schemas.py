@@ -129,6 +129,42 @@ class EvaluateConf:
 
 
 @dataclass
+class CompareConf:
+    """metad2a compare."""
+
+    task_name: str = MISSING
+    methods: list[str] = MISSING
+    baseline: str = MISSING
+    datasets: list[str] = MISSING
+    oracles: list[str] = MISSING
+    space: str = MISSING
+    budgets: list[int] = MISSING
+    seeds: int = MISSING
+    batch: int = MISSING
+    noise_columns: list[str] = MISSING
+    noise_sd: float = MISSING
+    seconds_column: str = MISSING
+    checkpoint: str = MISSING
+    candidates: int = MISSING
+    proxy_candidates: int = MISSING
+    database: str = MISSING
+    images_per_class: int = MISSING
+    rank_seeds: int = MISSING
+    meta_validation: str = MISSING
+    split: str = MISSING
+    images: list[str] = MISSING
+    max_images_per_class: int = MISSING
+    processes: int = MISSING
+    kept: str = MISSING
+    device: str = MISSING
+    json: str = MISSING
+    csv: str = MISSING
+    svg: str = MISSING
+    html: str = MISSING
+    runs: str = MISSING
+
+
+@dataclass
 class ExecutorConf:
     """Who does the labelling."""
 
@@ -184,6 +220,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="base_train", node=TrainConf)
     store.store(name="base_evaluate", node=EvaluateConf)
+    store.store(name="base_compare", node=CompareConf)
     store.store(name="base_build_database", node=BuildDatabaseConf)
     store.store(name="base_fit_network", node=FitNetworkConf)
     store.store(group="model", name="base_generator", node=GeneratorConf)

@@ -50,15 +50,22 @@ def _portions(queue: list[Architecture]) -> Iterable[list[Architecture]]:
         yield portion
 
 
-@torch.inference_mode()
 def likeliest(
     model: Generator, space: SearchSpace, latents: Float[Tensor, "B Z"], archs: Sequence[Architecture]
 ) -> list[Architecture]:
     """Return ``archs``, first those that the decoder would most probably make from the mean of ``latents``."""
+    order = log_probability(model, space, latents, archs).argsort(descending=True, stable=True)
+    return [archs[i] for i in order.tolist()]
+
+
+@torch.inference_mode()
+def log_probability(
+    model: Generator, space: SearchSpace, latents: Float[Tensor, "B Z"], archs: Sequence[Architecture]
+) -> Float[Tensor, " A"]:
+    """Return the log-probability with which the decoder makes each of ``archs`` from the mean of ``latents``."""
     scores = [torch.empty(0)]
     for start in range(0, len(archs), _GRAPHS_A_BATCH):
         graphs = space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(latents.device)
         types, edges = model.decoder.log_likelihood(latents.mean(0).expand(len(graphs), -1), graphs)
         scores.append((types + edges).cpu())
-    order = torch.cat(scores).argsort(descending=True, stable=True)
-    return [archs[i] for i in order.tolist()]
+    return torch.cat(scores)

@@ -24,6 +24,7 @@ CONF = shipped("conf")
 PRIMARY: dict[str, Any] = {
     "train": schemas.TrainConf,
     "evaluate": schemas.EvaluateConf,
+    "compare": schemas.CompareConf,
     "build_database": schemas.BuildDatabaseConf,
     "fit_network": schemas.FitNetworkConf,
 }

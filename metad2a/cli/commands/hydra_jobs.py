@@ -1,4 +1,4 @@
-"""The commands that Hydra configures: train, evaluate, build-database, fit-network; resume continues them."""
+"""The commands that Hydra configures (train, evaluate, compare, build-database, fit-network), and resume."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from metad2a.cli import output
 from metad2a.cli.commands import build_plan, fit_request
 from metad2a.cli.configuration import launch, prepare, quote, run_dir
 from metad2a.cli.jobs import build_database as build_database_job
+from metad2a.cli.jobs import compare as compare_job
 from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import fit_network as fit_network_job
 from metad2a.cli.jobs import train as train_job
@@ -22,6 +23,7 @@ Job = Callable[..., Any]
 JOBS: dict[str, Job] = {
     "train": train_job.run,
     "evaluate": evaluate_job.run,
+    "compare": compare_job.run,
     "build-database": build_database_job.run,
     "fit-network": fit_network_job.run,
 }
@@ -44,6 +46,11 @@ def train(kind: str, overrides: Sequence[str]) -> None:
 def evaluate(overrides: Sequence[str]) -> None:
     """Evaluate."""
     launch("evaluate", overrides, _job("evaluate", []))
+
+
+def compare(overrides: Sequence[str]) -> None:
+    """Compare methods."""
+    launch("compare", overrides, _job("compare", []))
 
 
 def build_database(overrides: Sequence[str], *, dry_run: bool = False) -> None:

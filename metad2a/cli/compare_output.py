@@ -1,0 +1,91 @@
+"""What ``metad2a compare`` prints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metad2a.cli import output
+from metad2a.evaluation.compare.results import Comparison, Row
+
+_RANKS = ("kendall_all", "kendall_top10pct", "kendall_top5pct", "spearman_all", "regret_1", "regret_5", "regret_10")
+
+
+def show(result: Comparison) -> None:
+    """Print means and tests by oracle, then rank quality, leakage, calibration and what is generated."""
+    for facts in result.oracles:
+        _print_oracle(result, facts.name, f"{facts.dataset}, told {facts.signal}; best there is {facts.best:.2f}")
+    _print_ranks(result)
+    for row in result.calibration:
+        figures = ", ".join(f"{name} {row[name]:.1f}" for name in ("coverage_50", "coverage_90", "nll"))
+        output.console.print(f"calibration of {row['method']} on {row['on']}: {figures}", markup=False)
+    _print_numbers(
+        "generated", result.generated, ("method", "what"), ("validity", "uniqueness", "novelty", "diversity")
+    )
+    for row in result.provenance:
+        shares = ", ".join(
+            f"{_number(share, 1)} % in the best tenth of {name}" for name, share in row["top10"].items()
+        )
+        output.console.print(
+            f"{row['method']}, {row['model']}: trained on {row['trained_on']}, epoch selected on "
+            f"{row['selected_on'] or 'nobody says what'}; of its {row['cells']} cells {shares}",
+            markup=False,
+        )
+
+
+def _print_oracle(result: Comparison, oracle: str, about: str) -> None:
+    rows = {(row.method, row.budget): row for row in result.rows if row.oracle == oracle}
+    output.print_rows(
+        f"{oracle}: true accuracy of the pick, mean ± standard deviation of {len(result.seeds)} seeds\n"
+        f"({about}; * differs from {result.baseline}, p < .05 after Holm)",
+        ["evaluations", *(str(budget) for budget in result.budgets), "CPU s"],
+        [
+            [
+                method,
+                *(_cell(rows[method, budget]) for budget in result.budgets),
+                f"{rows[method, result.budgets[-1]].seconds:.2f}",
+            ]
+            for method in result.methods
+        ],
+    )
+
+
+def _cell(row: Row) -> str:
+    star = "*" if row.p_holm is not None and row.p_holm < 0.05 else ""
+    return f"{row.mean:.2f} ± {row.sd:.2f}{star}"
+
+
+def _print_ranks(result: Comparison) -> None:
+    if result.ranks:
+        rows = [
+            {"score": row["score"], "oracle": row["oracle"], **{name: row[name]["mean"] for name in _RANKS}}
+            for row in result.ranks
+        ]
+        _print_numbers("rank quality over all cells", rows, ("score", "oracle"), _RANKS)
+    if result.unseen:
+        output.print_rows(
+            "rank quality within tasks of meta-validation (95 % over tasks)",
+            ["score", "tasks", "Spearman", "Kendall"],
+            [
+                [row["score"], str(row["tasks"]), *(_interval(row[name]) for name in ("spearman", "kendall"))]
+                for row in result.unseen
+            ],
+        )
+
+
+def _interval(figures: Mapping[str, float]) -> str:
+    low, high = (_number(figures[name], 3) for name in ("low", "high"))
+    return f"{_number(figures['mean'], 3)} ({low} to {high})"
+
+
+def _print_numbers(
+    title: str, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], numbers: Sequence[str]
+) -> None:
+    if rows:
+        columns = [*texts, *(name.replace("_", " ") for name in numbers)]
+        cells = [
+            [*(str(row[name]) for name in texts), *(_number(row[name], 3) for name in numbers)] for row in rows
+        ]
+        output.print_rows(title, columns, cells)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"

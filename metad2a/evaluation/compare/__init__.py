@@ -1,0 +1,1 @@
+"""Methods against each other: one loop, many oracles, budgets and seeds."""

@@ -1,0 +1,95 @@
+"""Validity, uniqueness, novelty and diversity of what a generator makes for a data set."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from metad2a.evaluation.compare.grid import Trial
+from metad2a.evaluation.compare.judge import Problem
+from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.runtime import torch_rng
+from metad2a.spaces.base import Architecture, SearchSpace
+
+NUMBER = 1000
+
+
+def generated_rows(
+    methods: Sequence[MetaMethod], trials: Sequence[Trial], *, number: int = NUMBER, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return for each method and trial how good its graphs are as such.
+
+    ``sampled``: graphs as the decoder makes them, repeats and all; ``handed_out``: what a search of so many
+    candidates gives to the user. Of both see ``figures``.
+    """
+    rows = []
+    for problem, judge in trials:
+        for method in methods:
+            known = frozenset(method.model.checkpoint.train_archs)
+            for what, archs in (
+                ("sampled", _sampled(method, problem, number, seed)),
+                ("handed_out", _handed_out(method, problem, number, seed)),
+            ):
+                row = {"oracle": judge.name, "method": method.label, "what": what}
+                rows.append(row | figures(archs, problem.space, known))
+    return rows
+
+
+def figures(
+    archs: Sequence[Architecture | None], space: SearchSpace, known: Collection[str]
+) -> dict[str, float | int]:
+    """Return how good graphs are as such; None stands for one that is no architecture.
+
+    ``graphs``: their number. In percent: ``validity`` (architectures among them), ``uniqueness`` (distinct ones of
+    these), ``novelty`` (of the distinct ones those that are not ``known`` from meta-training; NaN where nothing is
+    known of that). ``diversity``: decisions in which two distinct ones differ on average.
+    """
+    valid = [arch for arch in archs if arch is not None]
+    distinct = list(dict.fromkeys(valid))
+    new = sum(space.format(arch) not in known for arch in distinct)
+    return {
+        "graphs": len(archs),
+        "validity": _percent(len(valid), len(archs)),
+        "uniqueness": _percent(len(distinct), len(valid)),
+        "novelty": _percent(new, len(distinct)) if known else float("nan"),
+        "diversity": diversity(distinct),
+    }
+
+
+def diversity(archs: Sequence[Architecture]) -> float:
+    """Return the mean number of decisions in which two of some distinct architectures differ; NaN below two."""
+    count = len(archs)
+    if count < 2:
+        return float("nan")
+    width = max(len(arch.choices) for arch in archs)
+    table = np.array([arch.choices + (-1,) * (width - len(arch.choices)) for arch in archs])
+    # Pairs that agree in a decision are counted by its choices: no pair is looked at.
+    agree = sum((np.unique(column, return_counts=True)[1] ** 2).sum() - count for column in table.T)
+    return float(width - agree / (count * (count - 1)))
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else float("nan")
+
+
+@torch.inference_mode()
+def _sampled(method: MetaMethod, problem: Problem, number: int, seed: int) -> list[Architecture | None]:
+    latents = method.latents(problem, seed)
+    graphs = method.model.generator.sample(
+        latents.repeat(-(-number // len(latents)), 1)[:number],
+        rules=problem.space if method.constrained else None,
+        generator=torch_rng(seed, "compare graphs"),
+    )
+    archs = problem.space.decode(graphs)
+    if method.constrained:
+        return archs
+    connected = graphs.connected().tolist()  # the official implementation counts no other graph
+    return [arch if whole else None for arch, whole in zip(archs, connected, strict=True)]
+
+
+def _handed_out(method: MetaMethod, problem: Problem, number: int, seed: int) -> list[Architecture | None]:
+    found = method.model.search(
+        method.features(problem), n_candidates=number, random_state=seed, constrained=method.constrained
+    )
+    return [problem.space.parse(candidate.arch) for candidate in found.candidates]

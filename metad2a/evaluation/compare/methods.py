@@ -1,0 +1,158 @@
+"""What a method is: given a data set and a seed, a searcher; so all are judged by the same loop."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from metad2a import plugins
+from metad2a.data.features import FeatureSet
+from metad2a.evaluation.compare.judge import Problem
+from metad2a.proxies.base import Proxy, get_proxy
+from metad2a.proxies.network import Inputs, NetworkProxy
+from metad2a.runtime import numpy_rng
+from metad2a.search.base import Ranked, Searcher, get_searcher
+from metad2a.search.random_search import RandomSearch
+from metad2a.spaces.base import Architecture
+
+Scores = Float[np.ndarray, " A"]
+
+
+class Method(ABC):
+    """One way to find architectures for a data set.
+
+    Attributes:
+        label: how reports call it.
+        looks: whether it looks at the images; else only the number of classes counts.
+        scorers: names of the scores that it gives to any architecture, see ``scores``.
+    """
+
+    looks: bool = False
+    scorers: tuple[str, ...] = ()
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """Return plain data: all that what it finds depends on, beside data set and seed."""
+
+    @abstractmethod
+    def searcher(self, problem: Problem, seed: int) -> Searcher:
+        """Return a fresh searcher for a data set."""
+
+    def prepare(self, problem: Problem) -> None:  # noqa: B027 - most have nothing to prepare
+        """Do once for a data set what is not counted as the method's time, if anything."""
+
+    def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
+        """Return for each of ``scorers`` a score of each architecture, higher meaning better."""
+        return {}
+
+
+def ranked(archs: Sequence[Architecture], scores: Scores, *, seed: int) -> list[Architecture]:
+    """Return ``archs``, best first; equals in random order, what has no score last.
+
+    Ties are not broken by the order of ``archs``: that of a table may know more than the score does.
+    """
+    shuffled = numpy_rng("ties", seed).permutation(len(archs))
+    worth = np.where(np.isnan(scores), -np.inf, scores)[shuffled]
+    return [archs[i] for i in shuffled[np.argsort(-worth, kind="stable")]]
+
+
+class SearcherMethod(Method):
+    """A searcher that is told accuracies.
+
+    Args:
+        label: see ``Method``.
+        name: of the plug-in in the group ``metad2a.searchers``, or ``random``.
+        options: of its class.
+    """
+
+    def __init__(self, label: str, name: str, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(label)
+        self._name, self._options = name, dict(options or {})
+        if name != "random":
+            plugins.load("searchers", name)  # who misspells it learns so before anything is computed
+
+    def identity(self) -> Mapping[str, Any]:
+        """See ``Method.identity``."""
+        return {"searcher": self._name, "options": self._options}
+
+    def searcher(self, problem: Problem, seed: int) -> Searcher:
+        """See ``Method.searcher``."""
+        if self._name == "random":
+            return RandomSearch(problem.space, seed=seed)
+        return get_searcher(self._name, problem.space, seed=seed, **self._options)
+
+
+class ProxyMethod(Method):
+    """A training-free score: the whole space in its order where that is cheap, else the best of random cells.
+
+    Args:
+        label: see ``Method``.
+        name: of the proxy.
+        candidates: random architectures that are scored where each costs a network.
+        batch_size: images of a score.
+    """
+
+    def __init__(self, label: str, name: str, *, candidates: int = 100, batch_size: int = 64) -> None:
+        super().__init__(label)
+        self._name, self._candidates, self._batch_size = name, candidates, batch_size
+        self.dear = isinstance(get_proxy(name), NetworkProxy)
+        self.looks = self.dear
+        self.scorers = () if self.dear else (label,)
+
+    def identity(self) -> Mapping[str, Any]:
+        """See ``Method.identity``."""
+        more = {"candidates": self._candidates, "batch_size": self._batch_size}
+        return {"proxy": self._name} | (more if self.dear else {})
+
+    def searcher(self, problem: Problem, seed: int) -> Searcher:
+        """See ``Method.searcher``."""
+        space = problem.space
+        if space.listable and not self.dear:
+            archs = list(space.enumerate())
+        else:
+            archs = RandomSearch(space, seed=seed).ask(min(self._candidates, space.size))
+        scores = self._proxy(problem, seed).score(space, archs, problem.num_classes)
+        return Ranked(ranked(archs, scores, seed=seed))
+
+    def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
+        """See ``Method.scores``."""
+        found = self._proxy(problem, seed).score(problem.space, archs, problem.num_classes)
+        return dict.fromkeys(self.scorers, found)
+
+    def _proxy(self, problem: Problem, seed: int) -> Proxy:
+        if not self.dear:
+            return get_proxy(self._name)
+        # Of features the images are gone: then the score is one of the space, on noise.
+        images = None if isinstance(problem.data, FeatureSet) else problem.data
+        size = self._batch_size if images is None else min(self._batch_size, len(images))
+        return get_proxy(self._name, inputs=Inputs(images, size, problem.space.resolution, seed))
+
+
+class ListMethod(Method):
+    """A fixed list, whatever the data set: what is known of architectures alone.
+
+    Args:
+        label: see ``Method``.
+        worth: a number for each architecture's text, higher coming first.
+    """
+
+    def __init__(self, label: str, worth: Mapping[str, float]) -> None:
+        super().__init__(label)
+        self._worth = dict(worth)
+
+    def identity(self) -> Mapping[str, Any]:
+        """See ``Method.identity``."""
+        content = json.dumps(sorted(self._worth.items()))
+        return {"list": hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}
+
+    def searcher(self, problem: Problem, seed: int) -> Searcher:
+        """See ``Method.searcher``; it ends with the list."""
+        archs = [problem.space.parse(text) for text in self._worth]
+        return Ranked(ranked(archs, np.array(list(self._worth.values())), seed=seed))

@@ -1,0 +1,145 @@
+"""A whole comparison from plain texts, the same in every process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from metad2a.data.opening import open_data
+from metad2a.database.published import MetaDatabase
+from metad2a.errors import ConfigError
+from metad2a.evaluation.compare.calibration import calibration
+from metad2a.evaluation.compare.generated import generated_rows
+from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
+from metad2a.evaluation.compare.judge import Judge, Noise, Problem
+from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.provenance import audits, provenance_rows
+from metad2a.evaluation.compare.ranks import rank_rows
+from metad2a.evaluation.compare.results import Comparison, summarise
+from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.unseen import features_of, labelled_tasks, unseen_rows
+from metad2a.spaces.registry import get_space
+
+
+@dataclass(frozen=True)
+class MetaValidation:
+    """Tasks of a database that scores are ranked on.
+
+    Attributes:
+        database: folder, or the name of a shipped one.
+        split: see ``metad2a.database.splits``.
+        images: of its sources, see ``metad2a.training.features``.
+        max_images_per_class: embedded of them.
+    """
+
+    database: str
+    split: str = "auto"
+    images: tuple[str, ...] = ()
+    max_images_per_class: int = 50
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``metad2a compare`` is told; see conf/compare.yaml."""
+
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    oracles: tuple[str, ...]
+    kept: str
+    space: str = "nasbench201"
+    budgets: tuple[int, ...] = (1, 2, 5, 10, 30, 100, 500)
+    batch: int = 1
+    images_per_class: int = 50
+    noise: Noise = field(default_factory=Noise)
+    seconds_column: str = ""
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+def open_grid(settings: Settings) -> Grid:
+    """Return what is compared.
+
+    Raises:
+        ConfigError: the data sets are not as many as the oracles, there is no budget, or see ``open_methods``.
+        DataError: a data set or a table cannot be used.
+    """
+    datasets, oracles = settings.datasets, settings.oracles
+    if not oracles:
+        raise ConfigError("no oracle was given. Set oracles=[FILE:COLUMN] (.csv or .parquet).")
+    if len(datasets) not in (1, len(oracles)):
+        raise ConfigError(
+            f"{len(datasets)} datasets for {len(oracles)} oracles: give one for each, or one for all."
+        )
+    if not settings.budgets or min(settings.budgets) < 1:
+        raise ConfigError(f"budgets={list(settings.budgets)}: give numbers of at least 1.")
+    space = get_space(settings.space)
+    methods = open_methods(settings.methods, settings.defaults)
+    for method in methods:
+        if isinstance(method, MetaMethod):
+            method.model.checkpoint.check(space=space.name)
+    problems = {
+        spec: Problem(space, open_data(spec), settings.images_per_class) for spec in dict.fromkeys(datasets)
+    }
+    specs = datasets if len(datasets) == len(oracles) else datasets * len(oracles)
+    judge = partial(Judge.from_file, space=space, noise=settings.noise, seconds_column=settings.seconds_column)
+    trials = [Trial(problems[spec], judge(oracle)) for spec, oracle in zip(specs, oracles, strict=True)]
+    return Grid(methods, trials, max(settings.budgets), Path(settings.kept), settings.batch)
+
+
+def compare(
+    settings: Settings,
+    *,
+    seeds: int,
+    baseline: str,
+    processes: int = 1,
+    rank_seeds: int = 3,
+    meta_validation: MetaValidation | None = None,
+) -> Comparison:
+    """Run a whole comparison; what an earlier one in the same ``kept`` folder has computed is not computed again.
+
+    Args:
+        settings: what is compared.
+        seeds: searches of each method.
+        baseline: label of the method that the paired tests are against.
+        processes: that search side by side.
+        rank_seeds: of the rank quality over all cells; 0 computes none.
+        meta_validation: scores are ranked on its tasks, too.
+
+    Raises:
+        UnknownNameError: no method is called like ``baseline``.
+        ConfigError: see ``open_grid``, or there is no seed.
+    """
+    grid = open_grid(settings)
+    meta = [method for method in grid.methods if isinstance(method, MetaMethod)]
+    found = run_grid(grid, range(seeds), processes=processes, opener=partial(open_grid, settings))
+    result = summarise(grid, found, seeds=range(seeds), budgets=sorted(set(settings.budgets)), baseline=baseline)
+    ranks = rank_rows(grid, range(rank_seeds)) if rank_seeds else []
+    calibrated = _calibrated(meta, grid.trials) if rank_seeds else []
+    unseen: list[dict[str, Any]] = []
+    if meta_validation is not None:
+        database = MetaDatabase.load(meta_validation.database)
+        space = get_space(settings.space)
+        tasks = labelled_tasks(database, space, split=meta_validation.split)
+        embed = features_of(database, meta_validation.images, meta_validation.max_images_per_class)
+        unseen, more = unseen_rows(grid.methods, tasks, space, embed)
+        calibrated += more
+    return replace(
+        result,
+        ranks=ranks,
+        unseen=unseen,
+        calibration=calibrated,
+        generated=generated_rows(meta, grid.trials),
+        provenance=provenance_rows(meta, grid.trials),
+        audits=audits([settings.defaults.database], meta, grid.trials),
+    )
+
+
+def _calibrated(methods: Sequence[MetaMethod], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return the calibration on oracles, whose labels are of another recipe: the mean error is removed."""
+    rows: list[dict[str, Any]] = []
+    for problem, judge in trials:
+        for method in methods:
+            predicted, std = method.spread(problem, judge.archs, 0)
+            figures = calibration(predicted, std, judge.truth, centred=True)
+            rows.append({"method": method.label, "on": judge.name, **figures})
+    return rows

@@ -1,0 +1,152 @@
+"""Methods by text: ``LABEL=KIND:ARGUMENT?option=value``."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metad2a.data.options import parse_options
+from metad2a.errors import ConfigError, unknown_name
+from metad2a.evaluation.compare.known_cells import best_on_average, most_frequent
+from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, SearcherMethod
+from metad2a.search.metad2a import MetaD2A
+
+_FORM = re.compile(r"(?:(?P<label>[^:=?]+)=)?(?P<kind>[^:=?]+)(?::(?P<argument>[^?]*))?(?:\?(?P<query>.*))?")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a method's text does not say.
+
+    Attributes:
+        checkpoint: of ``metad2a``: a shipped name, or files joined by ``+``.
+        database: of ``static`` and ``static_best``.
+        candidates: that ``metad2a`` generates.
+        proxy_candidates: random cells that a score of networks is computed for.
+        device: of MetaD2A's models.
+    """
+
+    checkpoint: str = "nasbench201"
+    database: str = "open"
+    candidates: int = 500
+    proxy_candidates: int = 100
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Spec:
+    label: str
+    kind: str
+    argument: str
+    options: Mapping[str, Any]
+    text: str
+
+
+def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
+    """Return the methods that ``texts`` name.
+
+    ``random``, ``params``, ``flops``, ``proxy:NAME``, ``searcher:NAME``, ``static`` and ``static_best`` (of a
+    database: ``static:FOLDER``), ``metad2a`` (``metad2a:GENERATOR+PREDICTOR?constrained=false``). A label stands
+    before an equals sign: ``published=metad2a:official.safetensors``.
+
+    Raises:
+        ConfigError: a text has another form, or two methods have one label.
+        UnknownNameError: there is no such kind, proxy, searcher, checkpoint or option.
+    """
+    labels_of(texts)
+    return [_KINDS[spec.kind](spec, defaults) for spec in map(_parse, texts)]
+
+
+def labels_of(texts: Sequence[str]) -> list[str]:
+    """Return the labels of methods, without opening any.
+
+    Raises:
+        ConfigError: a text has another form, there is none, or two methods have one label.
+        UnknownNameError: there is no such kind.
+    """
+    labels = [_parse(text).label for text in texts]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"methods: two are called '{twice}'. Give one of them a label: OTHER={twice}.")
+    if not labels:
+        raise ConfigError("methods=[]: name at least one.")
+    return labels
+
+
+def _parse(text: str) -> _Spec:
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"methods: '{text}' cannot be read. Write LABEL=KIND:ARGUMENT?option=value.")
+    kind, argument = found["kind"], found["argument"] or ""
+    if kind not in _KINDS:
+        raise unknown_name("method", kind, _KINDS)
+    plain = argument if kind in ("proxy", "searcher") else kind
+    options = parse_options(found["query"] or "", None, what=f"the method {kind}")
+    label = (found["label"] or plain).strip()
+    return _Spec(label, kind, argument, {key: _value(value) for key, value in options.items()}, text)
+
+
+def _value(text: str) -> Any:
+    """Return a number, true, false or null where ``text`` is one."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
+    options = _known(spec, {"candidates": defaults.candidates, "constrained": True})
+    references = (spec.argument or defaults.checkpoint).split("+")
+    return MetaMethod(spec.label, MetaD2A.open(*references, device=defaults.device), **options)
+
+
+def _proxy(spec: _Spec, defaults: Defaults) -> Method:
+    name = spec.argument if spec.kind == "proxy" else spec.kind
+    options = _known(spec, {"candidates": defaults.proxy_candidates, "batch_size": 64})
+    return ProxyMethod(spec.label, name, **options)
+
+
+def _searcher(spec: _Spec, defaults: Defaults) -> Method:
+    name = spec.argument if spec.kind == "searcher" else spec.kind
+    if name == "random":
+        _known(spec, {})
+    return SearcherMethod(spec.label, name, spec.options)
+
+
+def _static(spec: _Spec, defaults: Defaults) -> Method:
+    _known(spec, {})
+    worth = most_frequent if spec.kind == "static" else best_on_average
+    return ListMethod(spec.label, worth(spec.argument or defaults.database))
+
+
+def _known(spec: _Spec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with the options of ``spec`` in the places of their own.
+
+    Raises:
+        UnknownNameError: an option is not among them.
+        ConfigError: it is of another type, or a number below 1.
+    """
+    for name, value in spec.options.items():
+        if name not in values:
+            raise unknown_name(f"option of the method {spec.kind}", name, values)
+        if type(value) is not type(values[name]) or (
+            isinstance(value, int) and not isinstance(value, bool) and value < 1
+        ):
+            raise ConfigError(
+                f"methods: '{spec.text}': {name}={value} cannot be used; its default is {values[name]}."
+            )
+    return {**values, **spec.options}
+
+
+_KINDS: dict[str, Callable[[_Spec, Defaults], Method]] = {
+    "metad2a": _metad2a,
+    "random": _searcher,
+    "searcher": _searcher,
+    "params": _proxy,
+    "flops": _proxy,
+    "proxy": _proxy,
+    "static": _static,
+    "static_best": _static,
+}
