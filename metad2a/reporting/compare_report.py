@@ -58,8 +58,8 @@ _ABOUT_RANKS = (
 )
 _ABOUT_UNSEEN = "Means over tasks, with 95 % intervals over tasks; only the labelled cells of a task count."
 _ABOUT_CALIBRATION = (
-    "Standard deviations are those over random draws of the images. On an oracle the mean error is removed first: "
-    "its labels are of another recipe. Honest ones cover 50 and 90 %."
+    "std says where standard deviations come from. On an oracle the mean error is removed first: its labels are of "
+    "another recipe. Honest ones cover 50 and 90 %."
 )
 _ABOUT_GENERATED = (
     "In percent; diversity is in how many decisions two distinct ones differ on average. sampled: as the decoder "

@@ -219,7 +219,7 @@ class MetaD2A:
                 order = latencies.within(archs, order, max_latency_ms, measure=measured)
         with _spent(timing, "rank_s"):
             ranked = [archs[i] for i in order]
-            std = self._deviations(features, ranked)
+            std = self.deviations(features, ranked)
             candidates = candidates_of(costs, latencies, ranked, draws[:, order], std)
         return self._result(candidates, made, features, timing, random_state, latencies)
 
@@ -270,7 +270,7 @@ class MetaD2A:
         weights = torch.stack([surrogate.mean_weights(surrogate.set_vector(mean)) for mean in means])
         return surrogate.target_mean + surrogate.target_std * (weights @ phi.T).numpy()
 
-    def _deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
+    def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
         """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""
         if self.surrogate is None:
             return [None] * len(archs)

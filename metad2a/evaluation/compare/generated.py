@@ -89,7 +89,5 @@ def _sampled(method: MetaMethod, problem: Problem, number: int, seed: int) -> li
 
 
 def _handed_out(method: MetaMethod, problem: Problem, number: int, seed: int) -> list[Architecture | None]:
-    found = method.model.search(
-        method.features(problem), n_candidates=number, random_state=seed, constrained=method.constrained
-    )
+    found = method.search(problem, seed, candidates=number)
     return [problem.space.parse(candidate.arch) for candidate in found.candidates]

@@ -18,6 +18,7 @@ from metad2a.search.base import Searcher
 from metad2a.search.generation import draw_sets
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.neighbourhood import log_probability
+from metad2a.search.result import SearchResult
 from metad2a.spaces.base import Architecture
 
 _SETS = 32  # draws of the data set that a latent is the mean of
@@ -26,21 +27,32 @@ _SETS = 32  # draws of the data set that a latent is the mean of
 class MetaMethod(Method):
     """MetaD2A's candidates in its own order.
 
-    Its scores are ``LABEL predictor``, ``LABEL generator`` (log-probability of decoding the architecture) and
-    ``LABEL both``: the order in which a search hands out, those generated first, each part by the predictor.
+    Its scores are ``LABEL predictor`` (a surrogate, where there is one), ``LABEL generator`` (log-likelihood of the
+    architecture, the space's rules left aside) and ``LABEL both``: the order in which a search hands out, those
+    found by it first, each part by the predictor.
 
     Args:
         label: see ``Method``.
         model: generator and predictor.
         candidates: architectures that it generates.
         constrained: see ``MetaD2A.search``.
+        refinements: see there.
     """
 
     looks = True
 
-    def __init__(self, label: str, model: MetaD2A, *, candidates: int = 500, constrained: bool = True) -> None:
+    def __init__(
+        self,
+        label: str,
+        model: MetaD2A,
+        *,
+        candidates: int = 500,
+        constrained: bool = True,
+        refinements: int | None = None,
+    ) -> None:
         super().__init__(label)
         self.model, self.candidates, self.constrained = model, candidates, constrained
+        self.refinements = refinements
         self.scorers = tuple(f"{label} {name}" for name in ("predictor", "generator", "both"))
         self._features: tuple[Problem, FeatureSet] | None = None
 
@@ -50,6 +62,7 @@ class MetaMethod(Method):
             "weights": digest(self.model.checkpoint),
             "candidates": self.candidates,
             "constrained": self.constrained,
+            "refinements": self.refinements,
         }
 
     def prepare(self, problem: Problem) -> None:
@@ -67,28 +80,37 @@ class MetaMethod(Method):
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``."""
-        return self.model.searcher(self._search(problem, seed))
+        return self.model.searcher(self.search(problem, seed))
 
     def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
         """See ``Method.scores``."""
         predicted = self.model.predict(self.features(problem), archs, random_state=seed)
-        handed_out = {candidate.arch for candidate in self._search(problem, seed).candidates}
+        handed_out = {candidate.arch for candidate in self.search(problem, seed).candidates}
         mine = np.array([self.model.space.format(arch) in handed_out for arch in archs])
         both = predicted + mine * (np.ptp(predicted) + 1.0)  # all that is handed out above all that is not
         values = (predicted, self._generator_scores(problem, archs, seed), both)
         return dict(zip(self.scorers, values, strict=True))
 
-    def spread(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> tuple[Scores, Scores]:
-        """Return predicted accuracies and their standard deviations over draws of the images, in percent."""
-        draws = self.model.predict_draws(self.features(problem), archs, random_state=seed)
-        return draws.mean(0), draws.std(0, ddof=1)
+    def uncertain(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> tuple[Scores, Scores, str]:
+        """Return predicted accuracies, their standard deviations in percent, and where these come from.
 
-    def _search(self, problem: Problem, seed: int) -> Any:
+        The surrogate's own, where there is one; else over random draws of the images.
+        """
+        features = self.features(problem)
+        draws = self.model.predict_draws(features, archs, random_state=seed)
+        known = np.array(self.model.deviations(features, archs), dtype=np.float64)
+        if np.isnan(known).any():
+            return draws.mean(0), draws.std(0, ddof=1), "over draws of the images"
+        return draws.mean(0), known, "the model's own"
+
+    def search(self, problem: Problem, seed: int, *, candidates: int | None = None) -> SearchResult:
+        """Return what a search finds."""
         return self.model.search(
             self.features(problem),
-            n_candidates=self.candidates,
+            n_candidates=candidates or self.candidates,
             random_state=seed,
             constrained=self.constrained,
+            refinements=self.refinements,
         )
 
     @torch.inference_mode()

@@ -139,7 +139,7 @@ def _calibrated(methods: Sequence[MetaMethod], trials: Sequence[Trial]) -> list[
     rows: list[dict[str, Any]] = []
     for problem, judge in trials:
         for method in methods:
-            predicted, std = method.spread(problem, judge.archs, 0)
+            predicted, std, source = method.uncertain(problem, judge.archs, 0)
             figures = calibration(predicted, std, judge.truth, centred=True)
-            rows.append({"method": method.label, "on": judge.name, **figures})
+            rows.append({"method": method.label, "on": judge.name, "std": source, **figures})
     return rows

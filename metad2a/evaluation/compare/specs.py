@@ -97,7 +97,7 @@ def _value(text: str) -> Any:
 
 
 def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
-    options = _known(spec, {"candidates": defaults.candidates, "constrained": True})
+    options = _known(spec, {"candidates": defaults.candidates, "constrained": True, "refinements": None})
     references = (spec.argument or defaults.checkpoint).split("+")
     return MetaMethod(spec.label, MetaD2A.open(*references, device=defaults.device), **options)
 
@@ -131,9 +131,9 @@ def _known(spec: _Spec, values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in spec.options.items():
         if name not in values:
             raise unknown_name(f"option of the method {spec.kind}", name, values)
-        if type(value) is not type(values[name]) or (
-            isinstance(value, int) and not isinstance(value, bool) and value < 1
-        ):
+        least = None if isinstance(values[name], bool) else 0 if values[name] is None else 1
+        usable = isinstance(value, bool) if least is None else type(value) is int and value >= least
+        if not usable:
             raise ConfigError(
                 f"methods: '{spec.text}': {name}={value} cannot be used; its default is {values[name]}."
             )

@@ -95,13 +95,12 @@ def unseen_rows(
             scores = np.concatenate([np.asarray(row[name], dtype=np.float64) for row in found])
             ranks.append({"score": name, **_correlation(scores, true, number)})
         if isinstance(method, MetaMethod):
-            pairs = [
-                method.spread(problem, task.archs, seed) for problem, task in zip(problems, tasks, strict=True)
+            rows = [
+                method.uncertain(problem, task.archs, seed) for problem, task in zip(problems, tasks, strict=True)
             ]
-            predicted, std = (np.concatenate(side) for side in zip(*pairs, strict=True))
-            calibrated.append(
-                {"method": method.label, "on": "meta-validation", **calibration(predicted, std, true)}
-            )
+            predicted, std = (np.concatenate([row[side] for row in rows]) for side in (0, 1))
+            figures = calibration(predicted, std, true)
+            calibrated.append({"method": method.label, "on": "meta-validation", "std": rows[0][2], **figures})
     return ranks, calibrated
 
 

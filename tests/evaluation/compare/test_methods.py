@@ -136,6 +136,7 @@ def test_methods_by_text() -> None:
         (["a=b=c"], ConfigError, "cannot be read"),
         (["proxy:naswot?candidates=0"], ConfigError, "candidates=0 cannot be used"),
         (["proxy:naswot?candidate=3"], UnknownNameError, "Did you mean 'candidates'?"),
+        (["metad2a?refinements=-1"], ConfigError, "refinements=-1 cannot be used"),
         (["metad2a?constrained=no"], ConfigError, "constrained=no cannot be used"),
         (["random?first=3"], UnknownNameError, "unknown option"),
     ],
