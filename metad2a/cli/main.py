@@ -106,9 +106,7 @@ def search(
     ] = False,
     refinements: Annotated[
         int | None,
-        typer.Option(
-            help="Rounds in which neighbours of the best replace the last; else up to the model."
-        ),
+        typer.Option(help="Rounds in which neighbours of the best replace the last; else up to the model."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the whole result here.")] = None,
