@@ -36,13 +36,25 @@ class LinearPosterior:
 
     def observe(self, features: Float[Tensor, "O D"], scores: Float[Tensor, " O"]) -> "LinearPosterior":
         """Return what is believed after some scores were seen; their level may be any."""
-        phi, count = features.double(), len(features)
+        phi = features.double()
         across = phi @ self.covariance
-        spread = across @ phi.T + self.noise * torch.eye(count, dtype=torch.float64) + _OFFSET
-        gain = torch.linalg.solve(spread, across).T
+        gain = torch.linalg.solve(self._spread(phi), across).T
         return LinearPosterior(
             self.mean + gain @ (scores.double() - phi @ self.mean), self.covariance - gain @ across, self.noise
         )
+
+    def log_likelihood(self, features: Float[Tensor, "O D"], scores: Float[Tensor, " O"]) -> float:
+        """Return the logarithm of the density of seeing these scores, at any level."""
+        phi = features.double()
+        spread = self._spread(phi)
+        error = scores.double() - phi @ self.mean
+        fit = error @ torch.linalg.solve(spread, error)
+        return float(-0.5 * (fit + torch.logdet(spread) + len(error) * math.log(2 * math.pi)))
+
+    def _spread(self, phi: Float[Tensor, "O D"]) -> Float[Tensor, "O O"]:
+        """Return the covariance of observed scores; the level that all share is practically free."""
+        own = self.noise * torch.eye(len(phi), dtype=torch.float64)
+        return phi @ self.covariance @ phi.T + own + _OFFSET
 
 
 def set_means(sets: SetBatch) -> Float[Tensor, "B F"]:

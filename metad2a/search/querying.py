@@ -1,0 +1,132 @@
+"""A few true evaluations, spent on what is most worth knowing: the surrogate learns from each of them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metad2a.models.surrogate import LinearPosterior
+from metad2a.spaces.base import Architecture, SearchSpace
+
+_UNITS = np.geomspace(0.02, 2.0, 25)  # of the usual spread of a task's accuracies
+_UNIT_DOUBT = 1.0  # standard deviation of the logarithm of the unit, before anything is seen
+
+
+class SurrogateSearcher:
+    """Proposes the architecture with the greatest expected improvement over the best one seen (ask/tell).
+
+    Expected improvement: Jones, Schonlau and Welch, Journal of Global Optimization 13, 1998; here of the difference
+    between an architecture and the best one seen, so that a data set's own level of accuracy does not matter. How
+    many percent a score of one is on this data set is not known before, either: it is the most likely value given
+    what was told. Of several asked for at once each is chosen as if those before it had shown what is expected.
+
+    Args:
+        space: of the architectures.
+        archs: that may be proposed, distinct.
+        features: of these architectures, see ``ArchFeatures``.
+        belief: of the data set, before anything is seen.
+        spread: the usual standard deviation of a task's accuracies, in percent.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        archs: Sequence[Architecture],
+        features: Float[Tensor, "A D"],
+        belief: LinearPosterior,
+        *,
+        spread: float,
+    ) -> None:
+        self._space, self._archs, self._features, self._prior = space, list(archs), features.double(), belief
+        self._spread = spread
+        self._place = {arch: place for place, arch in enumerate(self._archs)}
+        self._asked: list[int] = []
+        self._told: dict[int, float] = {}
+
+    def ask(self, n: int) -> list[Architecture]:
+        """See ``Searcher.ask``."""
+        chosen: list[int] = []
+        belief = self._belief()
+        pending = [place for place in self._asked if place not in self._told]
+        if pending:
+            belief = _expecting(belief, self._features[pending])
+        while len(chosen) < n and len(self._asked) < len(self._archs):
+            place = int(self._improvement(belief).argmax())
+            belief = _expecting(belief, self._features[[place]])
+            self._asked.append(place)
+            chosen.append(place)
+        return [self._archs[place] for place in chosen]
+
+    def tell(self, archs: Sequence[Architecture], values: Sequence[float]) -> None:
+        """See ``Searcher.tell``; values are accuracies in percent."""
+        for arch, value in zip(archs, values, strict=True):
+            if arch in self._place:
+                self._told[self._place[arch]] = float(value)
+
+    @property
+    def best(self) -> Architecture | None:
+        """The architecture with the highest value told; None before there is one."""
+        known = {place: value for place, value in self._told.items() if math.isfinite(value)}
+        return self._archs[max(known, key=known.__getitem__)] if known else None
+
+    def promise(self) -> float:
+        """Return by how many percent of accuracy the next architecture is expected to beat the best one seen.
+
+        Infinite before anything was seen. Searching on is hardly worth it where this is small.
+        """
+        if self.best is None:
+            return math.inf
+        if len(self._asked) == len(self._archs):
+            return 0.0
+        return float(self._improvement(self._belief()).max()) * self._unit()
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``Searcher.state_dict``."""
+        told = {str(place): value if math.isfinite(value) else None for place, value in self._told.items()}
+        return {"asked": list(self._asked), "told": told}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See ``Searcher.load_state_dict``."""
+        self._asked = list(state["asked"])
+        self._told = {int(place): math.nan if value is None else value for place, value in state["told"].items()}
+
+    def _seen(self) -> tuple[Float[Tensor, "O D"], Float[Tensor, " O"]]:
+        known = {place: value for place, value in self._told.items() if math.isfinite(value)}
+        values = torch.tensor(list(known.values()), dtype=torch.float64)
+        return self._features[list(known)], values - (values.mean() if len(values) else 0.0)
+
+    def _unit(self) -> float:
+        """Return how many percent of accuracy a score of one is, most likely."""
+        features, values = self._seen()
+        if len(values) < 2:
+            return self._spread
+        units = _UNITS * self._spread
+        doubt = -0.5 * (np.log(_UNITS) / _UNIT_DOUBT) ** 2 - len(values) * np.log(units)
+        fits = [self._prior.log_likelihood(features, values / unit) for unit in units]
+        return float(units[int(np.argmax(np.array(fits) + doubt))])
+
+    def _belief(self) -> LinearPosterior:
+        features, values = self._seen()
+        return self._prior.observe(features, values / self._unit()) if len(values) else self._prior
+
+    def _improvement(self, belief: LinearPosterior) -> Float[Tensor, " A"]:
+        """Return the expected improvement of each architecture; minus infinity for those asked for before."""
+        asked = torch.tensor(self._asked, dtype=torch.long)
+        mean = self._features @ belief.mean
+        if not len(asked):
+            return mean
+        incumbent = self._features[asked[mean[asked].argmax()]]
+        gain, deviation = belief.predict(self._features - incumbent)
+        z = gain / deviation.clamp_min(1e-12)
+        normal = torch.distributions.Normal(0.0, 1.0)
+        improvement = gain * normal.cdf(z) + deviation * normal.log_prob(z).exp()
+        return improvement.index_fill(0, asked, -torch.inf)
+
+
+def _expecting(belief: LinearPosterior, features: Float[Tensor, "O D"]) -> LinearPosterior:
+    """Return the belief after ``features`` have shown what is expected of them."""
+    return belief.observe(features, features @ belief.mean)
