@@ -124,6 +124,19 @@ def search(
     recipe: Annotated[str, typer.Option(help="Of them: short | nasbench201 | ... | file.yaml")] = "short",
     train_seeds: Annotated[int, typer.Option(help="Trainings of each of them.")] = 1,
     runs: Annotated[Path, typer.Option(help="Where trainings are kept.")] = Path("runs"),
+    queries: Annotated[
+        int,
+        typer.Option(
+            metavar="K", help="Spend up to K true evaluations where they promise most (needs a surrogate)."
+        ),
+    ] = 0,
+    enough: Annotated[
+        float, typer.Option(help="Stop them when the next one promises less than so many percent of accuracy.")
+    ] = 0.0,
+    oracle: Annotated[
+        Path | None, typer.Option(help="Table of true accuracies for them; else networks are trained in --recipe.")
+    ] = None,
+    oracle_column: Annotated[str | None, typer.Option(help="Column of that table.")] = None,
 ) -> None:
     """Propose and rank networks for a data set, training nothing (unless --then-train asks for it)."""
     from metad2a.cli.commands import search as command
@@ -157,6 +170,10 @@ def search(
             recipe=recipe,
             train_seeds=train_seeds,
             runs=runs,
+            queries=queries,
+            enough=enough,
+            oracle=oracle,
+            oracle_column=oracle_column,
         ),
     )
 

@@ -1,5 +1,6 @@
 """What the commands print."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.table import Column, Table
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.evaluation.protocol import BUDGETS, Evaluation
 from metad2a.search.pareto import COSTS
+from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
 
 # Architectures are long texts: in a file or a pipe nothing limits the width of a table.
@@ -100,6 +102,20 @@ def print_sentences(sentences: Sequence[str]) -> None:
     """Print an explanation, a sentence a line."""
     for sentence in sentences:
         console.print(sentence, markup=False, highlight=False)
+
+
+def print_query(arch: str, accuracy: float) -> None:
+    """Print one true evaluation as soon as it is there."""
+    value = "failed" if math.isnan(accuracy) else f"{accuracy:.2f} %"
+    console.print(f"{value}  {arch}", markup=False)
+
+
+def print_queried(queried: Queried, oracle: str, *, asked: int) -> None:
+    """Print what the true evaluations found, and why no more were made."""
+    spent = len(queried.trail)
+    why = "" if spent == asked else f", then the next one promised only {queried.promise:.2f} percent more"
+    console.print(f"{spent} evaluations by {oracle}{why}", markup=False)
+    console.print(f"best: {queried.accuracy:.2f} %  {queried.best}", markup=False)
 
 
 def print_evaluation(result: Evaluation) -> None:

@@ -22,12 +22,13 @@ from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.models.reference import class_means
-from metad2a.models.surrogate import Surrogate, set_means
+from metad2a.models.surrogate import LinearPosterior, Surrogate, set_means
 from metad2a.runtime import resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, check_any, draw_sets, generate
 from metad2a.search.latencies import Latencies
+from metad2a.search.querying import SurrogateSearcher
 from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.refinement import refine
 from metad2a.search.result import Candidate, SearchResult
@@ -274,10 +275,14 @@ class MetaD2A:
         """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""
         if self.surrogate is None:
             return [None] * len(archs)
-        every = class_means(features, torch.arange(len(features.classes)), self.checkpoint.images_per_class)
-        belief = self.surrogate.posterior(self.surrogate.set_vector(every.mean(0)))
+        belief = self._belief(self.surrogate, features)
         _, std = belief.predict(torch.from_numpy(self._arch_features.matrix(archs)))
         return (self.surrogate.target_std * std).tolist()
+
+    def _belief(self, surrogate: Surrogate, features: FeatureSet) -> LinearPosterior:
+        """Return what is believed of a data set from all its images."""
+        every = class_means(features, torch.arange(len(features.classes)), self.checkpoint.images_per_class)
+        return surrogate.posterior(surrogate.set_vector(every.mean(0)))
 
     def _rounds(self, refinements: int | None) -> int:
         return (0 if self.surrogate is None else _REFINEMENTS) if refinements is None else refinements
@@ -285,6 +290,29 @@ class MetaD2A:
     @cached_property
     def _arch_features(self) -> ArchFeatures:
         return ArchFeatures(cast("ProductSpace", self.space))
+
+    def query_searcher(self, result: SearchResult) -> SurrogateSearcher:
+        """Return the searcher that spends true evaluations on the candidates of ``result``.
+
+        Raises:
+            CheckpointError: the checkpoint has no surrogate, which is what learns from evaluations.
+            ConfigError: the result does not know its features.
+        """
+        if self.surrogate is None:
+            raise CheckpointError(
+                "to learn from true evaluations a checkpoint needs a surrogate (metad2a train surrogate). "
+                "This one has none: train the first candidates instead (--then-train)."
+            )
+        if result.features is None:
+            raise ConfigError("the result does not know the features it was found with. Search again.")
+        archs = [self.space.parse(candidate.arch) for candidate in result.candidates]
+        return SurrogateSearcher(
+            self.space,
+            archs,
+            torch.from_numpy(self._arch_features.matrix(archs)),
+            self._belief(self.surrogate, result.features),
+            spread=self.surrogate.target_std,
+        )
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""

@@ -1,7 +1,8 @@
 """A few true evaluations, spent on what is most worth knowing: the surrogate learns from each of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metad2a.errors import ConfigError, LimitError
 from metad2a.models.surrogate import LinearPosterior
 from metad2a.spaces.base import Architecture, SearchSpace
 
@@ -125,6 +127,73 @@ class SurrogateSearcher:
         normal = torch.distributions.Normal(0.0, 1.0)
         improvement = gain * normal.cdf(z) + deviation * normal.log_prob(z).exp()
         return improvement.index_fill(0, asked, -torch.inf)
+
+
+@dataclass(frozen=True)
+class Queried:
+    """What a few true evaluations found.
+
+    Attributes:
+        trail: architectures (as text) and accuracies in percent, in the order of evaluation; NaN where it failed.
+        best: the one with the highest accuracy.
+        accuracy: its accuracy, in percent.
+        promise: by how many percent the next evaluation was expected to improve on it when the search ended.
+    """
+
+    trail: tuple[tuple[str, float], ...]
+    best: str
+    accuracy: float
+    promise: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; numbers that do not exist are null."""
+        rows = [{"arch": arch, "accuracy": value if math.isfinite(value) else None} for arch, value in self.trail]
+        return {"trail": rows, "best": self.best, "accuracy": self.accuracy, "promise": self.promise}
+
+
+def spend(
+    searcher: SurrogateSearcher,
+    space: SearchSpace,
+    evaluate: Callable[[list[Architecture]], Sequence[float]],
+    *,
+    queries: int,
+    batch: int = 1,
+    enough: float = 0.0,
+    on_query: Callable[[str, float], None] = lambda arch, accuracy: None,
+) -> Queried:
+    """Spend up to ``queries`` true evaluations on what ``searcher`` asks for.
+
+    Args:
+        searcher: proposes.
+        space: of the architectures.
+        evaluate: returns true accuracies in percent.
+        queries: at most.
+        batch: how many are evaluated at a time.
+        enough: it ends early when the next evaluation promises less than so many percent.
+        on_query: told each architecture and its accuracy.
+
+    Raises:
+        ConfigError: a number is out of range.
+        LimitError: every evaluation failed.
+    """
+    if queries < 1 or batch < 1 or enough < 0:
+        raise ConfigError(
+            f"queries={queries}, batch={batch}, enough={enough}: give 1 or more, and no negative number."
+        )
+    trail: list[tuple[str, float]] = []
+    while len(trail) < queries and searcher.promise() > enough:
+        asked = searcher.ask(min(batch, queries - len(trail)))
+        if not asked:
+            break
+        values = [float(value) for value in evaluate(asked)]
+        searcher.tell(asked, values)
+        for arch, value in zip(asked, values, strict=True):
+            trail.append((space.format(arch), value))
+            on_query(*trail[-1])
+    if searcher.best is None:
+        raise LimitError(f"all {len(trail)} evaluations failed: there is no best architecture.")
+    best = space.format(searcher.best)
+    return Queried(tuple(trail), best, dict(trail)[best], searcher.promise())
 
 
 def _expecting(belief: LinearPosterior, features: Float[Tensor, "O D"]) -> LinearPosterior:

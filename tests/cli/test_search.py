@@ -39,6 +39,7 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkp
         "latency",
         "explanation",
         "then_train",
+        "queries",
     ]
     assert (found["schema_version"], found["space"], found["seed"]) == (1, "nasbench201", 4)
     assert found["dataset"] == {"name": "tiny", "classes": 3, "images_used": 30, "embedder": "pixels"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.read import read_run
 
 Run = Callable[..., Any]
@@ -56,3 +57,33 @@ def test_what_cannot_be(run: Run, surrogate: Path) -> None:
     run("train", "surrogate", f"database={database}", "init=nasbench201").refused("starts from nothing")
     file = surrogate / "checkpoints/best.safetensors"
     run("search", "embedded:digits", "--checkpoint", file).refused("give the generator's file too")
+
+
+def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, trained: dict[str, Path]) -> None:
+    files = [folder / "checkpoints/best.safetensors" for folder in (trained["generator"], surrogate)]
+    search = ("search", npz, "--checkpoint", files[0], "--checkpoint", files[1], "--candidates", 30)
+    space = NASBench201()
+    archs = list(space.enumerate())
+    rows = zip(map(space.format, archs), space.params(archs, 3) / 1e5 + 50, strict=True)
+    (tmp_path / "t.csv").write_text("arch,mine\n" + "".join(f"{arch},{value}\n" for arch, value in rows))
+    table = ("--oracle", "t.csv", "--oracle-column", "mine")
+    outcome = run(*search, *table, "--queries", 6, "--json", "found.json").done()
+    queries = json.loads((tmp_path / "found.json").read_text())["queries"]
+    assert len(queries["trail"]) == 6
+    assert queries["accuracy"] == max(row["accuracy"] for row in queries["trail"])
+    assert f"best: {queries['accuracy']:.2f} %" in outcome.out
+    few = run(*search, *table, "--queries", 30, "--enough", 100).done().out
+    assert "1 evaluations by" in few
+    assert "the next one promised only" in few
+    (tmp_path / "quick.yaml").write_text(
+        "{name: quick, epochs: 1, batch_size: 8, learning_rate: 0.1, resolution: 8, scale: {channels: 2, cells: 1}}"
+    )
+    assert "by training:quick" in run(*search, "--queries", 2, "--recipe", "quick.yaml").done().out
+    run(*search, "--queries", 2, "--oracle", "t.csv").refused("--oracle-column")
+    run(*search, "--queries", -1).refused("--queries -1")
+
+
+def test_a_predictor_alone_cannot_learn(run: Run, npz: Path, checkpoints: list[str]) -> None:
+    run("search", npz, *checkpoints, "--queries", 2, "--recipe", "short").refused(
+        "needs a surrogate", "--then-train"
+    )

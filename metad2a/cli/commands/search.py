@@ -19,6 +19,7 @@ from metad2a.search.explanation import Explanation, explain
 from metad2a.search.export_folder import check_replaceable
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.onnx_file import check_onnx
+from metad2a.search.querying import Queried, spend
 from metad2a.search.result import SearchResult
 from metad2a.spaces.registry import get_space
 
@@ -46,6 +47,10 @@ class Wanted:
         recipe: of these trainings.
         train_seeds: trainings of each.
         runs: where they are kept.
+        queries: true evaluations to spend on the candidates; 0 spends none.
+        enough: percent of accuracy that the next one must promise.
+        oracle: table of true accuracies; None: networks are really trained, in ``recipe``.
+        oracle_column: of the table.
     """
 
     top: int
@@ -58,6 +63,10 @@ class Wanted:
     recipe: str
     train_seeds: int
     runs: Path
+    queries: int
+    enough: float
+    oracle: Path | None
+    oracle_column: str | None
 
 
 def run(
@@ -87,7 +96,7 @@ def run(
     model = MetaD2A.open(*checkpoint, device=device)
     model.checkpoint.check(space=space)
     opened = open_data(images)
-    parts = _parts(opened, wanted.then_train)
+    parts = _parts(opened, wanted)
     result = model.search(
         opened if parts is None else parts.train,
         cache=FeatureCache(),
@@ -101,8 +110,9 @@ def run(
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
     output.print_sentences(explanation.sentences())
-    trained = None if parts is None else _train(result, parts, wanted, device)
-    _write(result, explanation, trained, opened, wanted)
+    queried = _query(model, result, parts, wanted) if wanted.queries else None
+    trained = _train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
+    _write(result, explanation, trained, queried, opened, wanted)
 
 
 def command_line() -> str:
@@ -123,6 +133,10 @@ def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) 
             raise ConfigError(f"{name} {value}: give a number of at least 1.")
     if wanted.then_train < 0:
         raise ConfigError(f"--then-train {wanted.then_train}: give the number of candidates to train.")
+    if wanted.queries < 0 or wanted.enough < 0:
+        raise ConfigError(f"--queries {wanted.queries} --enough {wanted.enough}: give 0 or more.")
+    if wanted.oracle is not None and wanted.oracle_column is None:
+        raise ConfigError(f"--oracle {wanted.oracle}: which column? Give --oracle-column.")
     for path in (wanted.json, wanted.html):
         if path is not None:
             check_writable(path)
@@ -135,15 +149,40 @@ def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) 
     output.check_cost(wanted.pareto, timed=timed)
 
 
-def _parts(opened: ImageSet | FeatureSet, count: int) -> "Parts | None":
+def _parts(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
     """Divide the images where networks are to be trained: the search may see those to learn from, and no others."""
-    if not count:
+    option = f"--then-train {wanted.then_train}" if wanted.then_train else f"--queries {wanted.queries}"
+    if not wanted.then_train and not (wanted.queries and wanted.oracle is None):
         return None
     if isinstance(opened, FeatureSet):
-        raise ConfigError(f"--then-train {count}: '{opened.name}' holds features, but networks learn from images.")
+        raise ConfigError(f"{option}: '{opened.name}' holds features, but networks learn from images.")
     from metad2a.fitting.parts import split_parts
 
     return split_parts(opened)
+
+
+def _query(model: MetaD2A, result: SearchResult, parts: "Parts | None", wanted: Wanted) -> Queried:
+    """Spend true evaluations: a table's, or networks really trained and measured on validation images."""
+    from metad2a.oracles.table import TableOracle
+    from metad2a.oracles.training import TrainingOracle
+
+    searcher = model.query_searcher(result)
+    oracle: TableOracle | TrainingOracle
+    if wanted.oracle is not None and wanted.oracle_column is not None:
+        oracle = TableOracle.from_file(wanted.oracle, wanted.oracle_column, model.space)
+    else:
+        assert parts is not None  # noqa: S101  (_parts has divided the images for this)
+        oracle = TrainingOracle(model.space, parts.train, parts.valid, get_recipe(wanted.recipe))
+    queried = spend(
+        searcher,
+        model.space,
+        lambda archs: oracle.evaluate(archs).tolist(),
+        queries=wanted.queries,
+        enough=wanted.enough,
+        on_query=output.print_query,
+    )
+    output.print_queried(queried, oracle.name, asked=wanted.queries)
+    return queried
 
 
 def _train(result: SearchResult, parts: "Parts", wanted: Wanted, device: str) -> "ThenTrained":
@@ -172,11 +211,13 @@ def _write(
     result: SearchResult,
     explanation: Explanation,
     trained: "ThenTrained | None",
+    queried: Queried | None,
     opened: ImageSet | FeatureSet,
     wanted: Wanted,
 ) -> None:
     if wanted.json is not None:
         more = {"explanation": explanation.to_dict(), "then_train": None if trained is None else trained.to_dict()}
+        more["queries"] = None if queried is None else queried.to_dict()
         write_json(wanted.json, result.to_dict() | more)
         output.wrote(wanted.json)
     if wanted.html is not None:
