@@ -216,7 +216,7 @@ def options(group: str) -> list[str]:
     root = shipped("conf", group)
     files = [path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml")]
     if group == "experiment":
-        files = [file.parent if file.name in ("generator", "predictor") else file for file in files]
+        files = [file.parent if file.name in ("generator", "predictor", "surrogate") else file for file in files]
     return sorted({file.as_posix() for file in files})
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.spaces.nasbench201 import NASBench201
 
 Invoke = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,7 @@ _TWO_CLASSES = "label_source.mine.classes_per_task=2"
 SMALLER: dict[str, tuple[str, ...]] = {
     "metad2a train predictor init=nasbench201": ("schedule.epochs=1", "max_images_per_class=2"),
     "metad2a train predictor database=my_database images=[tiny-imagenet=tiny]": ("debug=limit", _ERROR),
+    "metad2a train surrogate": ("embedder=pixels", "max_images_per_class=4", "images_per_class=4"),
     "metad2a train": ("debug=limit",),
     "metad2a build-database --dry-run": ("executor=inline", *_TINY_CELLS),
     "metad2a build-database out=my_database label_source=images label_source.mine.source": (*_LABELS, _FEW_IMAGES),
@@ -46,7 +49,14 @@ SMALLER: dict[str, tuple[str, ...]] = {
     ),
     "metad2a build-database": (*_LABELS, "label_source.glyphs.tasks=4", "label_source.glyphs.images_per_class=12"),
     "metad2a fit-network": (*_TINY_CELLS, "recipe.images_per_epoch=16"),
+    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE": (
+        *("--recipe", "quick.yaml", "--candidates", "20"),
+    ),
     "metad2a search my_images/ --then-train": ("--recipe", "quick.yaml", "--candidates", "20"),
+    "metad2a compare": (
+        *("seeds=2", "budgets=[1,3]", "candidates=20", "rank_seeds=0", "images_per_class=2"),
+        *("max_images_per_class=2", "database=demo"),
+    ),
     "metad2a data prepare": ("--classes-per-task", "3", "--tasks-count", "2", "--valid-tasks", "1"),
 }
 # Commands whose files cannot be had here, or that take long: the test that runs them on small files of that form.
@@ -67,6 +77,9 @@ ELSEWHERE = {
     ),
     "metad2a train predictor experiment=metad2a_nasbench201": (
         "tests/cli/test_import_data.py::test_meta_train_on_official_files"
+    ),
+    "metad2a compare datasets=[my_images.npz] oracles=[my_table.csv:accuracy] baseline=shipped": (
+        "tests/cli/test_compare.py::test_a_whole_comparison_and_its_continuation"
     ),
     "metad2a import checkpoint": "tests/cli/test_import_checkpoint.py::test_search_with_official_weights",
     "metad2a search my_images/ --checkpoint official": (
@@ -138,7 +151,7 @@ def _made_before(folder: Path, word: str) -> str:
     if run:
         made = [path for path in (folder / run[0]).iterdir() if (path / "run.json").is_file()]
         return str(max(made, key=lambda path: path.stat().st_mtime).relative_to(folder))
-    checkpoint = re.search(r"(?:my_)?(generator|predictor)\.safetensors$", word, re.IGNORECASE)
+    checkpoint = re.search(r"(?:my_)?(generator|predictor|surrogate)\.safetensors$", word, re.IGNORECASE)
     if checkpoint:
         files = sorted(
             folder.glob("runs/train/*/checkpoints/best.safetensors"), key=lambda file: file.stat().st_mtime
@@ -146,6 +159,15 @@ def _made_before(folder: Path, word: str) -> str:
         newest = [file for file in files if checkpoint[1].lower() in Checkpoint.load(file).parts][-1]
         return word[: checkpoint.start()] + str(newest.relative_to(folder))
     return word
+
+
+def write_table(path: Path) -> None:
+    """Write made-up accuracies of the whole space, and seconds."""
+    space = NASBench201()
+    accuracy = np.linspace(10, 90, space.size)
+    columns = {"accuracy": accuracy, "accuracy_12": accuracy[::-1], "seconds": 100 * accuracy}
+    table = pd.DataFrame({"arch": [space.format(arch) for arch in space.enumerate()], **columns})
+    table.to_csv(path, index=False)
 
 
 @pytest.fixture
@@ -171,6 +193,8 @@ def workshop(tmp_path: Path, request: pytest.FixtureRequest, invoke: Invoke) -> 
     if page == "meta-train":  # goes on with a database and a generator that one has
         run_line(invoke, tmp_path, "metad2a build-database out=my_database")
         run_line(invoke, tmp_path, "metad2a train generator database=my_database")
+    if page == "compare-methods":
+        write_table(tmp_path / "my_table.csv")
     if page == "build-a-database":
         for name in ("first", "second"):
             run_line(invoke, tmp_path, "metad2a build-database out=my_database")
