@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
-from scipy import stats
 
 from metad2a.errors import ConfigError
 from metad2a.runtime import shipped
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.product import ProductSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAIR_WEIGHT = 0.5
 SIZE_WEIGHT = 0.5
@@ -55,7 +57,9 @@ class ArchFeatures:
         )
 
     @cached_property
-    def _table(self) -> pd.DataFrame | None:
+    def _table(self) -> "pd.DataFrame | None":
+        import pandas as pd
+
         path = scores_file(self.space.name)
         if not self.space.listable or not path.is_file():
             return None
@@ -99,5 +103,7 @@ def class_means(features: Float[np.ndarray, "A D"], classes: Int[np.ndarray, " A
 
 def normal_ranks(values: Float[np.ndarray, " A"]) -> Float[np.ndarray, " A"]:
     """Return what the ranks of ``values`` would be of normally distributed ones; equal values stay equal."""
+    from scipy import stats
+
     ranks = stats.rankdata(values)
     return stats.norm.ppf((ranks - 0.5) / len(ranks)).astype(np.float32)
