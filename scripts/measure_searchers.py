@@ -31,7 +31,6 @@ METHODS: dict[str, Method] = {
     "bayesian": ("bayesian", {}),
     "bayesian_ucb": ("bayesian", {"acquisition": "ucb"}),
     "bananas": ("bananas", {}),
-    "bananas_boosting": ("bananas", {"member": "boosting"}),
     "bananas_ridge": ("bananas", {"member": "ridge"}),
 }
 REPEATING = ("evolution", "reinforce")
