@@ -16,9 +16,9 @@ from metad2a.cli import main as command_line
 Run = Callable[..., Any]
 COMMANDS = (
     *("search", "train", "evaluate", "build-database", "resume", "demo", "import", "ls", "info", "report"),
-    *("benchmark", "data", "database", "fit-network", "inspect", "export"),
+    *("compare", "benchmark", "data", "database", "fit-network", "inspect", "export"),
 )
-HYDRA_COMMANDS = (("train", "generator"), ("train", "predictor"), ("evaluate",), ("build-database",))
+HYDRA_COMMANDS = (("train", "generator"), ("train", "predictor"), ("evaluate",), ("compare",), ("build-database",))
 
 
 def python(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":

@@ -13,6 +13,7 @@ from metad2a.evaluation.compare.calibration import calibration
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Judge, Noise, Problem
+from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
@@ -130,7 +131,7 @@ def compare(
         calibration=calibrated,
         generated=generated_rows(meta, grid.trials),
         provenance=provenance_rows(meta, grid.trials),
-        audits=audits([settings.defaults.database], meta, grid.trials),
+        audits=audits([settings.defaults.database], meta, grid.trials, Kept(settings.kept)),
     )
 
 

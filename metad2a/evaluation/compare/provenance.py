@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from metad2a.database.published import MetaDatabase
 from metad2a.errors import DatabaseError
 from metad2a.evaluation.compare.grid import Trial
 from metad2a.evaluation.compare.judge import Judge
+from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.meta_method import MetaMethod, digest
 from metad2a.oracles.table import TableOracle
 
@@ -71,11 +73,11 @@ def _shared(method: MetaMethod, trial: Trial) -> int | None:
 
 
 def audits(
-    databases: Sequence[str], methods: Sequence[MetaMethod], trials: Sequence[Trial]
+    databases: Sequence[str], methods: Sequence[MetaMethod], trials: Sequence[Trial], kept: Kept
 ) -> list[dict[str, Any]]:
     """Return the audit of each database against each oracle: of those named, and of the checkpoints' own.
 
-    What checkpoints were trained on is audited where a database of that name is at hand.
+    What checkpoints were trained on is audited where a database of that name is at hand. An audit is kept.
 
     Raises:
         DatabaseError: one of ``databases`` is none.
@@ -96,8 +98,19 @@ def audits(
                 raise
             continue
         if database.space in spaces:
-            found += [audit(database, _table(trial)).to_dict() for trial in trials]
+            for trial in trials:
+                depends = {
+                    "what": "audit",
+                    "database": database.manifest["files"],
+                    "judge": trial.judge.fingerprint(),
+                    "named": [name, trial.judge.name],
+                }
+                found.append(kept.once(depends, partial(_audit, database, trial)))
     return found
+
+
+def _audit(database: MetaDatabase, trial: Trial) -> dict[str, Any]:
+    return audit(database, _table(trial)).to_dict()
 
 
 def _table(trial: Trial) -> TableOracle:

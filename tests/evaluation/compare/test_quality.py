@@ -9,10 +9,12 @@ from scipy import stats
 
 from metad2a.data.features import FeatureSet
 from metad2a.database.published import MetaDatabase
+from metad2a.evaluation.compare import provenance
 from metad2a.evaluation.compare.calibration import calibration
 from metad2a.evaluation.compare.generated import diversity, figures, generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial
 from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ProxyMethod, SearcherMethod
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
@@ -135,7 +137,7 @@ def torch_features(rows: int) -> "object":
     return torch.randn(rows, 6, generator=torch_rng("unseen"))
 
 
-def test_what_was_trained_on_what(problem: Problem, judge: Judge, meta: MetaMethod) -> None:
+def test_what_was_trained_on_what(problem: Problem, judge: Judge, meta: MetaMethod, tmp_path: Path) -> None:
     trials = [Trial(problem, judge)]
     generator, predictor = provenance_rows([meta], trials)
     assert (generator["trained_on"], predictor["trained_on"], predictor["epoch"]) == (None, "demo", 3)
@@ -144,6 +146,8 @@ def test_what_was_trained_on_what(problem: Problem, judge: Judge, meta: MetaMeth
     places = judge.rows([SPACE.parse(text) for text in meta.model.checkpoint.train_archs])
     best = judge.truth >= np.sort(judge.truth)[-1563]
     assert predictor["top10"] == {"made up": pytest.approx(100 * best[places].mean())}
-    found = audits(["open"], [meta], trials)
+    found = audits(["open"], [meta], trials, Kept(tmp_path))
     assert [one["database"] for one in found] == ["open", "demo"], "the checkpoint's own is audited, too"
     assert found[0]["comparison"]["benchmark"] == "made up"
+    with mock.patch.object(provenance, "audit", side_effect=AssertionError("computed again")):
+        assert audits(["open"], [meta], trials, Kept(tmp_path)) == found
