@@ -87,6 +87,8 @@ class LocalSearch(Remembering):
             self._left = self._starts
 
     def _learn(self, arch: Architecture, value: float) -> None:
+        if self._at_optimum == "next_best" and arch in self._expanded:
+            return  # it was left for something worse
         if self._best is not None and value <= self._values.get(self._best, FAILED):
             return
         self._best = arch
