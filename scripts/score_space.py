@@ -7,13 +7,15 @@ the scores that need no data see the resolution alone).
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from metad2a.proxies.base import get_proxy
-from metad2a.proxies.network import Inputs
+from metad2a import plugins
+from metad2a.errors import ConfigError, UserError
+from metad2a.proxies.network import Inputs, NetworkProxy
 from metad2a.runtime import atomic_path, progress
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
@@ -29,7 +31,10 @@ def main() -> None:
     parser.add_argument("proxies", nargs="+", help="see `metad2a ls proxies`")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights")
     arguments = parser.parse_args()
-    table = score_space(get_space(arguments.space), arguments.proxies, seed=arguments.seed)
+    try:
+        table = score_space(get_space(arguments.space), arguments.proxies, seed=arguments.seed)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(arguments.out) as path:
         table.to_parquet(path, index=False)
@@ -38,6 +43,10 @@ def main() -> None:
 
 def score_space(space: SearchSpace, proxies: list[str], *, seed: int) -> pd.DataFrame:
     """Return for each architecture ``arch``, the number of its ``isomorphic`` class, and the proxies' scores."""
+    kinds = {name: plugins.load("proxies", name) for name in proxies}
+    for name, kind in kinds.items():
+        if not issubclass(kind, NetworkProxy):
+            raise ConfigError(f"'{name}' is no score of a network: the space itself tells it of all architectures.")
     archs = list(space.enumerate())
     classes, first, number = np.unique(
         [space.canonical(arch) for arch in archs], return_index=True, return_inverse=True
@@ -45,8 +54,8 @@ def score_space(space: SearchSpace, proxies: list[str], *, seed: int) -> pd.Data
     representatives = [archs[place] for place in first]
     inputs = Inputs(batch_size=2, resolution=space.resolution, seed=seed)
     table = {"arch": [space.format(arch) for arch in archs], "isomorphic": number.astype(np.int32)}
-    for name in proxies:
-        proxy = get_proxy(name, inputs=inputs)
+    for name, kind in kinds.items():
+        proxy = kind(inputs)
         starts = progress(range(0, len(classes), _AT_ONCE), label=f"score {len(classes):,} networks by {name}")
         parts = [proxy.score(space, representatives[start : start + _AT_ONCE], _CLASSES) for start in starts]
         table[name] = np.concatenate(parts)[number]

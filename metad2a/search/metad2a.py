@@ -1,7 +1,7 @@
 """MetaD2A (Lee, Hyung, Hwang, ICLR 2021): embed a data set, generate architectures for it, rank them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,15 +10,16 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from metad2a.costs.latency_model import LatencyModel
 from metad2a.data.cache import FeatureCache, choose_images, embed
 from metad2a.data.embedders.base import Embedder, get_embedder
-from metad2a.data.features import FeatureSet
+from metad2a.data.features import FeatureSet, SetBatch
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, unknown_name
 from metad2a.models.arch_features import ArchFeatures
-from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.checkpoint import Checkpoint, Target
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.models.reference import class_means
@@ -30,7 +31,7 @@ from metad2a.search.generation import Generation, check_any, draw_sets, generate
 from metad2a.search.latencies import Latencies
 from metad2a.search.querying import SurrogateSearcher
 from metad2a.search.ranking import best_first, candidates_of
-from metad2a.search.refinement import refine
+from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.product import ProductSpace
@@ -212,7 +213,7 @@ class MetaD2A:
             )
             check_any(made, limits)
         with _spent(timing, "rank_s"):
-            predict = partial(self.predict_draws, features, random_state=random_state)
+            predict = self._scorer(features, random_state)
             archs, draws = refine(made.archs, predict, costs, limits, rounds=self._rounds(refinements))
             order = best_first(self.space, archs, draws)
         if latencies.model is not None:
@@ -233,7 +234,6 @@ class MetaD2A:
         """
         return self.predict_draws(features, archs, random_state=random_state).mean(0)
 
-    @torch.inference_mode()
     def predict_draws(
         self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
     ) -> Float[np.ndarray, "D A"]:
@@ -245,31 +245,42 @@ class MetaD2A:
         Raises:
             CheckpointError: the features are of another embedder than the checkpoint's.
         """
+        return self._scorer(features, random_state)(archs)
+
+    @torch.inference_mode()
+    def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
+        """Return the function behind ``predict_draws``; the data set is drawn and encoded once, here."""
         self.checkpoint.check(embedder_fingerprint=features.embedder)
+        rng = torch_rng(random_state, "predict")
+        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
         if self.surrogate is not None:
-            return self._surrogate_draws(self.surrogate, features, archs, random_state)
+            return self._surrogate_scorer(self.surrogate, draws)
         assert self.predictor is not None  # noqa: S101  (one of them is always there)
         target = self.checkpoint.target
         if target is None:
             raise CheckpointError("the predictor's checkpoint does not say how its scores relate to accuracy.")
-        rng = torch_rng(random_state, "predict")
-        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
         sets = torch.cat([self.predictor.encode_sets(batch.to(self.device)) for batch in draws])
+        return partial(self._predictor_scores, self.predictor, target, sets)
+
+    @torch.inference_mode()
+    def _predictor_scores(
+        self, predictor: Predictor, target: Target, sets: Float[Tensor, "D Z"], archs: Sequence[Architecture]
+    ) -> Float[np.ndarray, "D A"]:
         scores = [sets.new_empty(len(sets), 0)]
         for start in range(0, len(archs), _GRAPHS_A_BATCH):
             graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
-            scores.append(self.predictor.score(sets, self.predictor.encode_archs(graphs)))
+            scores.append(predictor.score(sets, predictor.encode_archs(graphs)))
         return target["mean"] + target["std"] * torch.cat(scores, dim=1).double().cpu().numpy()
 
-    def _surrogate_draws(
-        self, surrogate: Surrogate, features: FeatureSet, archs: Sequence[Architecture], random_state: int
-    ) -> Float[np.ndarray, "D A"]:
-        rng = torch_rng(random_state, "predict")
-        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
-        phi = torch.from_numpy(self._arch_features.matrix(archs)).double()
+    def _surrogate_scorer(self, surrogate: Surrogate, draws: Iterable[SetBatch]) -> Draws:
         means = [mean for sets in draws for mean in set_means(sets)]
-        weights = torch.stack([surrogate.mean_weights(surrogate.set_vector(mean)) for mean in means])
-        return surrogate.target_mean + surrogate.target_std * (weights @ phi.T).numpy()
+        weights = torch.stack([surrogate.mean_weights(surrogate.set_vector(mean)) for mean in means]).numpy()
+
+        def score(archs: Sequence[Architecture]) -> Float[np.ndarray, "D A"]:
+            phi = self._arch_features.matrix(archs).astype(np.float64)
+            return surrogate.target_mean + surrogate.target_std * (weights @ phi.T)
+
+        return score
 
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
         """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""

@@ -68,15 +68,14 @@ class SearcherMethod(Method):
 
     Args:
         label: see ``Method``.
-        name: of the plug-in in the group ``metad2a.searchers``, or ``random``.
+        name: of the plug-in in the group ``metad2a.searchers``.
         options: of its class.
     """
 
     def __init__(self, label: str, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(label)
         self._name, self._options = name, dict(options or {})
-        if name != "random":
-            plugins.load("searchers", name)  # who misspells it learns so before anything is computed
+        plugins.load("searchers", name)  # who misspells it learns so before anything is computed
 
     def identity(self) -> Mapping[str, Any]:
         """See ``Method.identity``."""
@@ -84,8 +83,6 @@ class SearcherMethod(Method):
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``."""
-        if self._name == "random":
-            return RandomSearch(problem.space, seed=seed)
         return get_searcher(self._name, problem.space, seed=seed, **self._options)
 
 

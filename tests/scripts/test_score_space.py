@@ -1,0 +1,35 @@
+import itertools
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metad2a.errors import ConfigError, UnknownNameError
+from metad2a.spaces.base import Architecture
+from metad2a.spaces.nasbench201 import NASBench201
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "score_space.py"))
+
+
+class Few(NASBench201):
+    """The first cells of the space, small ones and isomorphic ones among them."""
+
+    def enumerate(self) -> Iterator[Architecture]:
+        return itertools.islice(super().enumerate(), 0, 600, 30)
+
+
+def test_every_architecture_has_a_score_and_isomorphic_ones_the_same() -> None:
+    table = SCRIPT["score_space"](Few(), ["synflow"], seed=0)
+    archs = list(Few().enumerate())
+    assert table["arch"].tolist() == [Few().format(arch) for arch in archs]
+    assert table["isomorphic"].nunique() == len({Few().canonical(arch) for arch in archs}) < len(archs)
+    assert (table.groupby("isomorphic")["synflow"].nunique() == 1).all()
+    assert table["synflow"].nunique() > 1
+
+
+def test_what_is_no_score_of_a_network() -> None:
+    with pytest.raises(ConfigError, match="'params' is no score of a network"):
+        SCRIPT["score_space"](Few(), ["params"], seed=0)
+    with pytest.raises(UnknownNameError, match="Did you mean 'synflow'"):
+        SCRIPT["score_space"](Few(), ["synflw"], seed=0)
