@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import Architecture, SearchSpace
@@ -49,6 +49,14 @@ class ProductSpace(SearchSpace):
                 f"but must lie in 0..{self.options[column] - 1}."
             )
         return table
+
+    def used(self, archs: Sequence[Architecture]) -> Bool[np.ndarray, "B D"]:
+        """Return which decisions each network depends on, as far as the space knows; here: all of them.
+
+        Raises:
+            ArchitectureError: one of ``archs`` is none of this space.
+        """
+        return np.ones_like(self.choices(archs), dtype=bool)
 
     def _archs(self, table: np.ndarray) -> list[Architecture]:
         return [Architecture(self.name, tuple(row)) for row in table.tolist()]
