@@ -42,7 +42,9 @@ class SurrogateConf:
     """Values of model=surrogate."""
 
     kind: str = MISSING
-    conditioned: bool = MISSING
+    label: str = MISSING
+    rho: float = MISSING
+    sigma: float = MISSING
 
 
 @dataclass

@@ -107,6 +107,17 @@ class MetaDatabase:
         rows = each_row(self.folder / RECORDS_FILE, columns=("key", _CURVE))
         return {row["key"]: json.loads(row[_CURVE]) for row in rows}
 
+    def last_losses(self) -> Float[np.ndarray, "R 2"]:
+        """Read the last losses on held-out and on training images of each record; NaN where none is written down.
+
+        Raises:
+            DatabaseError: the database is only in memory, or its file is gone.
+        """
+        curves = self.curves()
+        last = [(curves[key] or [{}])[-1] for key in self.records["key"]]
+        losses = [[row.get(name, np.nan) for name in ("val/loss", "train/loss")] for row in last]
+        return np.array(losses, np.float64).reshape(-1, 2)
+
     def __repr__(self) -> str:
         return f"MetaDatabase('{self.name}', {self.space}, {len(self.tasks)} tasks, {len(self.records)} records)"
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
@@ -68,11 +68,13 @@ def set_means(sets: SetBatch) -> Float[Tensor, "B F"]:
 class Surrogate(nn.Module):
     """Gaussian-process regression on the standardised ranks of networks within their tasks.
 
-    Two records have the covariance ``scale * phi(a) . phi(b) * (1 + rho * kappa(s, t)) / (1 + rho)`` (``phi``:
-    features of architectures, see ``ArchFeatures``; ``kappa``: a squared exponential of the distance of the data
-    sets' vectors), to which a constant is added where they are of one task. So what all data sets have in common
-    is learned from all, and what like ones have in common from like ones. A product of kernels over inputs and
-    tasks: Bonilla, Chai and Williams, Multi-task Gaussian Process Prediction, NeurIPS 2007.
+    Two records have the covariance ``scale * phi(a) . phi(b) * (1 + rho * kappa + sigma * same) / (1 + rho +
+    sigma)`` (``phi``: features of architectures, see ``ArchFeatures``; ``kappa``: a squared exponential of the
+    distance of the data sets' vectors; ``same``: 1 for data sets of one source of images, else 0), to which a
+    constant is added where they are of one task. So what all data sets have in common is learned from all, what
+    like ones have in common from like ones, and what only one source says is believed of that source alone: a new
+    data set is of none. A product of kernels over inputs and tasks: Bonilla, Chai and Williams, Multi-task Gaussian
+    Process Prediction, NeurIPS 2007.
 
     Args:
         num_rows: records.
@@ -81,6 +83,7 @@ class Surrogate(nn.Module):
         feature_dim: ``F``, of an image.
         set_dim: ``P``, of a data set's vector.
         rho: weight of what is special to like data sets.
+        sigma: weight of what is special to the data sets of one source.
         length: of the squared exponential, in units of the data sets' vectors.
         scale: variance of an architecture feature's weight.
         noise: variance of a target.
@@ -97,6 +100,7 @@ class Surrogate(nn.Module):
         feature_dim: int,
         set_dim: int,
         rho: float,
+        sigma: float,
         length: float,
         scale: float,
         noise: float,
@@ -111,19 +115,22 @@ class Surrogate(nn.Module):
             "feature_dim": feature_dim,
             "set_dim": set_dim,
             "rho": rho,
+            "sigma": sigma,
             "length": length,
             "scale": scale,
             "noise": noise,
             "target_mean": target_mean,
             "target_std": target_std,
         }
-        self.rho, self.length, self.scale, self.noise = rho, length, scale, noise
+        self.rho, self.sigma, self.length = rho, sigma, length
+        self.scale, self.noise = scale, noise
         self.target_mean, self.target_std = target_mean, target_std
         self.features: Tensor
         self.targets: Tensor
         self.counts: Tensor
         self.task_of: Tensor
         self.sets: Tensor
+        self.source_of: Tensor
         self.set_mean: Tensor
         self.set_axes: Tensor
         self.register_buffer("features", torch.zeros(num_rows, arch_dim))
@@ -131,6 +138,7 @@ class Surrogate(nn.Module):
         self.register_buffer("counts", torch.ones(num_rows))
         self.register_buffer("task_of", torch.zeros(num_rows, dtype=torch.int32))
         self.register_buffer("sets", torch.zeros(num_tasks, set_dim))
+        self.register_buffer("source_of", torch.zeros(num_tasks, dtype=torch.int32))
         self.register_buffer("set_mean", torch.zeros(feature_dim))
         self.register_buffer("set_axes", torch.zeros(set_dim, feature_dim))
 
@@ -161,6 +169,19 @@ class Surrogate(nn.Module):
         constant = 0.5 * len(target) * math.log(2 * math.pi)
         return float(-0.5 * target @ self._solved - self._factor.diagonal().log().sum() - constant)
 
+    def likeliest_noise(self) -> float:
+        """Return by what ``scale`` and ``noise`` must both be multiplied to make the targets most likely.
+
+        The levels of the tasks take a degree of freedom each.
+        """
+        return float(self.targets.double() @ self._solved) / max(len(self.targets) - len(self.sets), 1)
+
+    def held_out(self, rows: Bool[Tensor, " R"]) -> Float[Tensor, " O"]:
+        """Return what the other records say of the mean scores of those ``rows``."""
+        factor = torch.linalg.cholesky(self._observed[~rows][:, ~rows])
+        solved = torch.cholesky_solve(self.targets[~rows].double()[:, None], factor)
+        return (self._of_scores[rows][:, ~rows] @ solved).squeeze(1)
+
     @cached_property
     def _solved(self) -> Float[Tensor, " R"]:
         """Return the targets, multiplied by the inverse of their covariance."""
@@ -169,12 +190,27 @@ class Surrogate(nn.Module):
     @cached_property
     def _factor(self) -> Float[Tensor, "R R"]:
         """Return the Cholesky factor of the records' covariance."""
-        phi, task = self.features.double(), self.task_of.long()
-        alike = self._alike(self.sets, self.sets)[task][:, task]
-        covariance = self.scale * alike * (phi @ phi.T) + _OFFSET * (task[:, None] == task)
-        return torch.linalg.cholesky(covariance + (self.noise / self.counts.double()).diag())
+        return torch.linalg.cholesky(self._observed)
 
-    def _alike(self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"]) -> Float[Tensor, "S T"]:
-        """Return how much data sets have in common: 1 for the same, ``1 / (1 + rho)`` for any two."""
-        distance = torch.cdist(a.double(), b.double())
-        return (1 + self.rho * torch.exp(-0.5 * (distance / self.length).square())) / (1 + self.rho)
+    @cached_property
+    def _observed(self) -> Float[Tensor, "R R"]:
+        """Return the covariance of the targets."""
+        task = self.task_of
+        return self._of_scores + _OFFSET * (task[:, None] == task) + (self.noise / self.counts.double()).diag()
+
+    @cached_property
+    def _of_scores(self) -> Float[Tensor, "R R"]:
+        """Return the covariance of what the targets are observations of, without the levels of the tasks."""
+        phi, task = self.features.double(), self.task_of.long()
+        same = (self.source_of[:, None] == self.source_of).double()
+        return self.scale * self._alike(self.sets, self.sets, same)[task][:, task] * (phi @ phi.T)
+
+    def _alike(
+        self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"], same: Float[Tensor, "S T"] | float = 0.0
+    ) -> Float[Tensor, "S T"]:
+        """Return how much data sets have in common: 1 for the same, ``1 / (1 + rho + sigma)`` for unlike ones.
+
+        ``same`` says which are of one source; data sets to search for are of none of those in the database.
+        """
+        near = torch.exp(-0.5 * (torch.cdist(a.double(), b.double()) / self.length).square())
+        return (1 + self.rho * near + self.sigma * same) / (1 + self.rho + self.sigma)

@@ -27,6 +27,8 @@ class MetaData:
         arch_of: row of ``archs`` of each record.
         accuracy: percent.
         valid: True for records of meta-validation.
+        sources: where the images of each row of ``tasks`` come from; empty: all from one place.
+        losses: on held-out and on training images after the last epoch, NaN where unknown; None if not asked for.
     """
 
     features: FeatureSet
@@ -37,6 +39,8 @@ class MetaData:
     arch_of: Int[Tensor, " R"]
     accuracy: Float[Tensor, " R"]
     valid: Bool[Tensor, " R"]
+    sources: tuple[str, ...] = ()
+    losses: Float[Tensor, "R 2"] | None = None
 
     @property
     def train_rows(self) -> Int[Tensor, " R_train"]:
@@ -71,7 +75,12 @@ class MetaData:
 
 
 def meta_data(
-    database: MetaDatabase, features: FeatureSet, space: SearchSpace, *, valid: Bool[np.ndarray, " R"]
+    database: MetaDatabase,
+    features: FeatureSet,
+    space: SearchSpace,
+    *,
+    valid: Bool[np.ndarray, " R"],
+    with_losses: bool = False,
 ) -> MetaData:
     """Turn a database and the features of its classes into tensors.
 
@@ -80,6 +89,7 @@ def meta_data(
         features: its class names are ``class_key`` of the database's sources and classes.
         space: of the database's architectures.
         valid: for each record whether it belongs to meta-validation.
+        with_losses: whether the losses are read too, which takes a second for ten thousand learning curves.
 
     Raises:
         DatabaseError: the database is of another space, or has no record on one side of the split.
@@ -107,6 +117,8 @@ def meta_data(
         arch_of=torch.from_numpy(database.arch_index.astype(np.int64)),
         accuracy=torch.from_numpy(database.accuracy.astype(np.float32)),
         valid=torch.from_numpy(valid),
+        sources=tuple(database.tasks["source"]),
+        losses=torch.from_numpy(database.last_losses()) if with_losses else None,
     )
 
 

@@ -1,9 +1,9 @@
-"""Making a surrogate of a meta-database: no gradient steps, but four numbers that fit its records best."""
+"""Making a surrogate of a meta-database: no gradient steps, a few numbers that rank its records best."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,8 +24,14 @@ from metad2a.training.reference import reference_of
 _SET_DIM = 16
 _EIGHTY = 1.2816  # standard deviations on each side of the mean that hold 80 % of a normal distribution
 _FEWEST = 4  # architectures of a task, below which their ranks say too little
-_START = {"rho": 1.0, "length": 1.0, "scale": 0.03, "noise": 0.5}
-_BOUNDS = {"rho": (1e-3, 30.0), "length": (0.1, 30.0), "scale": (1e-4, 3.0), "noise": (0.05, 3.0)}
+_QUARTILES = 1.349  # standard deviations from the lower to the upper quartile of a normal distribution
+Label = Literal["accuracy", "curve"]
+RHO, SIGMA, LENGTH = 2.0, 3.0, 1.5
+"""Hyper-parameters that are the same for every database; what they are worth is in docs/ablation.md."""
+SHRINKAGES = (10.0, 30.0, 100.0, 300.0)
+"""What the ratio of noise to scale is chosen from."""
+_LEAST_NOISE = 0.05  # labels that are all equal say nothing of their noise
+_FOLDS = 5  # of tasks, where all are of one source
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Ranks:
     Attributes:
         task: number of each record's task, from 0.
         arch: number of its architecture in the database.
-        target: normal rank of its accuracy within the task; records of one pair are one, by their mean.
+        target: normal rank of its label within the task; records of one pair are one, by their mean.
         accuracy: percent, by mean.
         count: records that it is the mean of.
         tasks: rows of ``MetaData.tasks`` that the numbers mean.
@@ -49,16 +55,25 @@ class Ranks:
     tasks: Int[np.ndarray, " T"]
 
 
-def ranks_of(data: MetaData, rows: Int[Tensor, " R"]) -> Ranks:
+def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accuracy") -> Ranks:
     """Return the ranks of some records; tasks with too few architectures are left out.
 
+    Args:
+        data: the database.
+        rows: of the records.
+        label: ``accuracy``, or ``curve``: the mean rank of accuracy, loss on held-out and loss on training images,
+            which tells better than the accuracy of a short training what becomes of a network in a long one (Ru
+            et al., Speedy Performance Estimation for Neural Architecture Search, NeurIPS 2021, of training losses).
+            Where a task's losses are not known, it is the accuracy.
+
     Raises:
-        DatabaseError: no task has enough.
+        DatabaseError: no task has enough architectures; ``curve``, but the losses were not read.
     """
     pairs = np.stack([data.task_of[rows].numpy(), data.arch_of[rows].numpy()], axis=1)
     distinct, number, count = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     number = number.ravel()
-    accuracy = np.bincount(number, weights=data.accuracy[rows].double().numpy()) / count
+    columns = _label_columns(data, rows, label)
+    accuracy, *losses = (np.bincount(number, weights=column) / count for column in columns)
     tasks, task, sizes = np.unique(distinct[:, 0], return_inverse=True, return_counts=True)
     kept = (sizes >= _FEWEST)[task]
     if not kept.any():
@@ -68,7 +83,8 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"]) -> Ranks:
         )
     target = np.zeros(len(distinct))
     for place in np.flatnonzero(sizes >= _FEWEST):
-        target[task == place] = normal_ranks(accuracy[task == place])
+        own = task == place
+        target[own] = _merged_ranks([accuracy[own], *(-loss[own] for loss in losses)])
     renumbered = np.cumsum(sizes >= _FEWEST) - 1
     return Ranks(
         task=renumbered[task[kept]],
@@ -78,6 +94,21 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"]) -> Ranks:
         count=count[kept],
         tasks=tasks[sizes >= _FEWEST],
     )
+
+
+def _label_columns(data: MetaData, rows: Int[Tensor, " R"], label: Label) -> list[Float[np.ndarray, " R"]]:
+    columns = [data.accuracy[rows].double().numpy()]
+    if label == "curve":
+        if data.losses is None:
+            raise DatabaseError("label=curve needs the losses of the database; make its MetaData with_losses.")
+        columns.extend(data.losses[rows].double().numpy().T)
+    return columns
+
+
+def _merged_ranks(columns: list[Float[np.ndarray, " A"]]) -> Float[np.ndarray, " A"]:
+    """Return the normal ranks of the mean normal ranks by the columns that are known."""
+    known = [normal_ranks(column) for column in columns if np.isfinite(column).all()]
+    return normal_ranks(np.mean(known, axis=0))
 
 
 def set_means(data: MetaData, tasks: Int[np.ndarray, " T"], images_per_class: int) -> Float[Tensor, "T F"]:
@@ -94,59 +125,87 @@ def fit_surrogate(
     rows: Int[Tensor, " R"],
     *,
     images_per_class: int,
-    conditioned: bool = True,
+    label: Label = "accuracy",
+    rho: float = RHO,
+    sigma: float = SIGMA,
 ) -> Surrogate:
-    """Return the surrogate of some records, with the hyper-parameters that make them most likely.
+    """Return the surrogate of some records.
+
+    Its noise is what makes the records most likely; how much it trusts them, compared with that, is what ranks
+    those of left-out sources best.
 
     Args:
         data: the database.
         features: of the architectures of its space.
         rows: records to learn from.
         images_per_class: of which class means are made, at most.
-        conditioned: whether it may learn that data sets differ; without, one ranking serves all.
+        label: what is ranked, see ``ranks_of``.
+        rho: weight of what is special to like data sets; 0: one ranking serves all.
+        sigma: weight of what is special to one source of images.
 
     Raises:
-        DatabaseError: no task has enough architectures to rank.
+        DatabaseError: no task has enough architectures to rank; see ``ranks_of``.
     """
-    from scipy.optimize import minimize
-
-    ranks = ranks_of(data, rows)
+    ranks = ranks_of(data, rows, label=label)
     means = set_means(data, ranks.tasks, images_per_class)
     axes = _principal_axes(means)
     archs = [features.space.parse(data.arch_names[arch]) for arch in ranks.arch]
-    made = {"features": torch.from_numpy(features.matrix(archs)), "set_mean": means.mean(0), "set_axes": axes}
-    made |= {
+    sources = [data.sources[task] if data.sources else "" for task in ranks.tasks]
+    made = {
+        "features": torch.from_numpy(features.matrix(archs)),
         "targets": torch.from_numpy(ranks.target).float(),
         "counts": torch.from_numpy(ranks.count).float(),
         "task_of": torch.from_numpy(ranks.task).int(),
         "sets": (means - means.mean(0)) @ axes.T,
+        "source_of": torch.from_numpy(np.unique(sources, return_inverse=True)[1]).int(),
+        "set_mean": means.mean(0),
+        "set_axes": axes,
     }
     level, spread = _scale(ranks)
-    names = list(_START) if conditioned else ["scale", "noise"]
+    fixed = {"rho": rho, "sigma": sigma, "length": LENGTH, "target_mean": level, "target_std": spread}
 
-    def surrogate(logs: Float[np.ndarray, " H"]) -> Surrogate:
-        given = {
-            name: float(np.exp(np.clip(v, *np.log(_BOUNDS[name])))) for name, v in zip(names, logs, strict=True)
-        }
-        fixed = {"target_mean": level, "target_std": spread} | ({} if conditioned else {"rho": 0.0})
-        return _surrogate(made, _START | fixed | given)
+    def surrogate(shrinkage: float) -> Surrogate:
+        noise = max(
+            _surrogate(made, fixed | {"scale": 1 / shrinkage, "noise": 1.0}).likeliest_noise(), _LEAST_NOISE
+        )
+        return _surrogate(made, fixed | {"scale": noise / shrinkage, "noise": noise})
 
-    start = np.log([_START[name] for name in names])
-    found = minimize(
-        lambda logs: -surrogate(logs).log_likelihood(),
-        start,
-        method="Nelder-Mead",
-        options={"maxfev": 80, "xatol": 0.05},
+    return max(
+        (surrogate(shrinkage) for shrinkage in SHRINKAGES), key=lambda model: agreement_left_out(model, ranks)
     )
-    return surrogate(found.x)
+
+
+def agreement_left_out(model: Surrogate, ranks: Ranks) -> float:
+    """Return how well each source's tasks are ranked by the records of the others: the mean Spearman correlation.
+
+    A search meets images of a kind that the database does not have, so that is what is tried. Where all tasks are
+    of one source, some of the tasks are left out at a time.
+    """
+    group = model.source_of.numpy()
+    if group.max() == 0:
+        group = np.arange(len(group)) % _FOLDS
+    of_record = group[ranks.task]
+    left_out = [of_record == one for one in np.unique(group)]
+    means = [
+        spearman_within(model.held_out(torch.from_numpy(out)).numpy(), ranks.target[out], ranks.task[out])[0]
+        for out in left_out
+    ]
+    known = [mean for mean in means if math.isfinite(mean)]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _scale(ranks: Ranks) -> tuple[float, float]:
-    """Return the mean over tasks of mean accuracy and of its standard deviation within them, in percent."""
-    size = np.bincount(ranks.task)
-    mean = np.bincount(ranks.task, weights=ranks.accuracy) / size
-    variance = np.bincount(ranks.task, weights=(ranks.accuracy - mean[ranks.task]) ** 2) / size
-    return float(mean.mean()), float(np.sqrt(variance).mean())
+    """Return the mean over tasks of the median accuracy and of its spread within them, in percent.
+
+    The spread is that of a normal distribution with the same quartiles: networks that learned nothing at all,
+    which no search proposes, would otherwise be most of it.
+    """
+    import pandas as pd
+
+    within = pd.Series(ranks.accuracy).groupby(ranks.task)
+    low, middle, high = (float(within.quantile(q).mean()) for q in (0.25, 0.5, 0.75))
+    # Where most networks of a task are equal, what is left; where all are, anything.
+    return middle, (high - low) / _QUARTILES or float(within.std(ddof=0).mean()) or 1.0
 
 
 def _surrogate(made: dict[str, Tensor], hyper: dict[str, float]) -> Surrogate:
@@ -173,33 +232,41 @@ def _principal_axes(means: Float[Tensor, "T F"]) -> Float[Tensor, "P F"]:
 
 
 def surrogate_scores(
-    model: Surrogate, data: MetaData, features: ArchFeatures, rows: Int[Tensor, " R"], *, images_per_class: int
+    model: Surrogate,
+    data: MetaData,
+    features: ArchFeatures,
+    rows: Int[Tensor, " R"],
+    *,
+    images_per_class: int,
+    label: Label = "accuracy",
 ) -> dict[str, float]:
     """Return how well a surrogate ranks the architectures of tasks it has not seen, and how well it knows that.
 
-    ``val/spearman_within_tasks`` is the mean over tasks with four architectures or more; ``val/pair_error`` is how
-    far a predicted difference of two of a task is from the true one, in percent; ``val/coverage80`` is how many
-    percent of the scores lie in the intervals that should hold 80.
+    ``val/spearman_within_tasks``, of accuracies, is the mean over tasks with four architectures or more;
+    ``val/pair_error`` is how far a predicted difference is from the true one, in percent, for two networks of a
+    task that are both predicted to be of its better half, as those are that a search compares; ``val/coverage80``
+    is how many percent of the scores (see ``ranks_of`` for ``label``) lie in the intervals that should hold 80.
     """
-    ranks = ranks_of(data, rows)
+    ranks = ranks_of(data, rows, label=label)
     means = set_means(data, ranks.tasks, images_per_class)
     phi = torch.from_numpy(features.matrix([features.space.parse(data.arch_names[arch]) for arch in ranks.arch]))
     predicted, inside = np.zeros(len(ranks.target)), np.zeros(len(ranks.target), bool)
+    better = np.zeros(len(ranks.target), bool)
     for task, mean in enumerate(means):
         own = np.flatnonzero(ranks.task == task)
         score, std = (value.numpy() for value in model.posterior(model.set_vector(mean)).predict(phi[own]))
-        predicted[own] = score
+        predicted[own], better[own] = score, score >= np.median(score)
         error = ranks.target[own] - (score - score.mean())
         inside[own] = abs(error) <= _EIGHTY * np.sqrt(std**2 + model.noise)
     percent = model.target_mean + model.target_std * predicted
     within, _ = spearman_within(predicted, ranks.accuracy, ranks.task)
-    between, _ = pair_error(percent, ranks.accuracy, ranks.task)
+    between, _ = pair_error(percent[better], ranks.accuracy[better], ranks.task[better])
     return {
         "val/spearman_within_tasks": within,
         "val/pair_error": between,
         "val/coverage80": 100 * float(inside.mean()),
         "val/tasks": float(len(means)),
-        "train/log_likelihood": model.log_likelihood(),
+        "train/left_out": agreement_left_out(model, ranks_of(data, data.train_rows, label=label)),
     }
 
 

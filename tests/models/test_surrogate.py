@@ -10,6 +10,7 @@ def surrogate(rows: int = 12, **changes: float) -> Surrogate:
     rng = torch_rng("surrogate")
     hyper = {
         "rho": 0.8,
+        "sigma": 0.0,
         "length": 0.7,
         "scale": 0.3,
         "noise": 0.2,
@@ -24,6 +25,7 @@ def surrogate(rows: int = 12, **changes: float) -> Surrogate:
             "counts": torch.randint(1, 3, (rows,), generator=rng).float(),
             "task_of": (torch.arange(rows) % 3).int(),
             "sets": torch.randn(3, 2, generator=rng),
+            "source_of": torch.zeros(3).int(),
             "set_mean": torch.randn(6, generator=rng),
             "set_axes": torch.randn(2, 6, generator=rng),
         }
@@ -67,7 +69,7 @@ def test_observing_is_what_records_of_that_data_set_would_have_said() -> None:
     part = Surrogate(**(whole.config | {"num_rows": rows, "num_tasks": 2}))
     per_row = ("features", "targets", "counts", "task_of")
     state = {name: tensor[~last] if name in per_row else tensor for name, tensor in whole.state_dict().items()}
-    part.load_state_dict(state | {"sets": whole.sets[:2]})
+    part.load_state_dict(state | {"sets": whole.sets[:2], "source_of": whole.source_of[:2]})
     seen = part.posterior(whole.sets[2])
     after = seen.observe(whole.features[last], whole.targets[last])
     whole.counts[last] = 1.0

@@ -1,5 +1,7 @@
 """A database whose truth is known: the surrogate finds it, and what is special to like data sets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.runtime import numpy_rng, torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.meta_data import MetaData
-from metad2a.training.surrogate import fit_surrogate, ranks_of, set_means
+from metad2a.training.surrogate import agreement_left_out, fit_surrogate, ranks_of, set_means
 
 TASKS, EACH = 12, 10
 
@@ -47,10 +49,10 @@ def data(space: NASBench201) -> MetaData:
     )
 
 
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_what_is_common_and_what_is_special(data: MetaData, space: NASBench201, conditioned: bool) -> None:
+@pytest.mark.parametrize("rho", [2.0, 0.0])
+def test_what_is_common_and_what_is_special(data: MetaData, space: NASBench201, rho: float) -> None:
     made = ArchFeatures(space)
-    model = fit_surrogate(data, made, data.train_rows, images_per_class=3, conditioned=conditioned)
+    model = fit_surrogate(data, made, data.train_rows, images_per_class=3, rho=rho)
     means = set_means(data, np.array([TASKS - 2, TASKS - 1]), 3)  # of kinds 0 and 1
     probes = [space.parse(text) for text in (CONV, SKIP, NOTHING)]
     phi = torch.from_numpy(made.matrix(probes))
@@ -58,8 +60,7 @@ def test_what_is_common_and_what_is_special(data: MetaData, space: NASBench201, 
     for conv, _, nothing in scores:
         assert conv > nothing
     gains = [skip - nothing for _, skip, nothing in scores]
-    if conditioned:
-        assert model.rho > 0.1
+    if rho:
         assert gains[0] < 0 < gains[1]
     else:
         assert gains[0] == pytest.approx(gains[1])
@@ -68,6 +69,43 @@ def test_what_is_common_and_what_is_special(data: MetaData, space: NASBench201, 
 CONV = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
 SKIP = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
 NOTHING = "|avg_pool_3x3~0|+|avg_pool_3x3~0|avg_pool_3x3~1|+|none~0|none~1|avg_pool_3x3~2|"
+
+
+def test_what_only_one_source_says_is_believed_of_it_alone(data: MetaData, space: NASBench201) -> None:
+    """Skips are bad in half of the data sets, each from elsewhere, good in the other half, all of one source."""
+    sources = tuple("one" if task % 2 else f"source {task}" for task in range(TASKS))
+    made = ArchFeatures(space)
+    phi = torch.from_numpy(made.matrix([space.parse(text) for text in (SKIP, NOTHING)]))
+    gains = []
+    for sigma in (0.0, 10.0):
+        model = fit_surrogate(
+            replace(data, sources=sources), made, data.train_rows, images_per_class=3, rho=0.0, sigma=sigma
+        )
+        skip, nothing = model.posterior(torch.zeros(model.sets.shape[1])).predict(phi)[0].tolist()
+        gains.append(skip - nothing)
+    assert gains[1] < gains[0]
+
+
+def test_losses_tell_what_accuracies_cannot(data: MetaData) -> None:
+    rows = torch.arange(EACH)
+    level = replace(data, accuracy=torch.full_like(data.accuracy, 50.0))
+    losses = torch.linspace(3.0, 1.0, len(data.accuracy))[:, None].repeat(1, 2).double()
+    ranks = ranks_of(replace(level, losses=losses), rows, label="curve")
+    assert (np.diff(ranks.target) > 0).all()  # the loss falls from row to row
+    unknown = ranks_of(replace(data, losses=torch.full_like(losses, torch.nan)), rows, label="curve")
+    np.testing.assert_allclose(unknown.target, ranks_of(data, rows).target)
+    with pytest.raises(DatabaseError, match="with_losses"):
+        ranks_of(data, rows, label="curve")
+
+
+def test_records_left_out_are_not_looked_at(data: MetaData, space: NASBench201) -> None:
+    model = fit_surrogate(data, ArchFeatures(space), data.train_rows, images_per_class=3)
+    out = model.task_of == 0
+    before = model.held_out(out)
+    other = fit_surrogate(data, ArchFeatures(space), data.train_rows, images_per_class=3)
+    other.targets[out] = -other.targets[out]
+    torch.testing.assert_close(before, other.held_out(out))
+    assert agreement_left_out(model, ranks_of(data, data.train_rows)) > 0.3
 
 
 def test_repeated_pairs_count_once_and_small_tasks_not_at_all(data: MetaData) -> None:

@@ -63,7 +63,9 @@ class Material:
             cache=FeatureCache(),
         )
         split = split_database(database, cfg.split, fraction=cfg.valid_fraction)
-        data = meta_data(database, features, space, valid=split.valid)
+        data = meta_data(
+            database, features, space, valid=split.valid, with_losses=cfg.model.get("label") == "curve"
+        )
         return cls(database, split, data, space, embedder, init)
 
     def model_config(self, model: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """metad2a train surrogate: a Gaussian process of a database, in seconds; nothing is trained step by step."""
 
 from pathlib import Path
+from typing import get_args
 
 from omegaconf import DictConfig
 
@@ -12,7 +13,7 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.spaces.product import ProductSpace
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
-from metad2a.training.surrogate import fit_surrogate, surrogate_checkpoint, surrogate_scores
+from metad2a.training.surrogate import Label, fit_surrogate, surrogate_checkpoint, surrogate_scores
 
 KIND = "surrogate"
 
@@ -20,6 +21,7 @@ KIND = "surrogate"
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, float | int]:
     """Make a surrogate in ``folder``; return its scores on meta-validation."""
     check_choice(cfg, "split", SPLITS)
+    check_choice(cfg, "model.label", get_args(Label))
     check_at_least(cfg, {"max_images_per_class": 1, "images_per_class": 1})
     if cfg.init is not None:
         raise ConfigError(f"init={cfg.init}: a surrogate starts from nothing. Leave it out.")
@@ -38,9 +40,18 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             features,
             data.train_rows,
             images_per_class=cfg.images_per_class,
-            conditioned=cfg.model.conditioned,
+            label=cfg.model.label,
+            rho=cfg.model.rho,
+            sigma=cfg.model.sigma,
         )
-        scores = surrogate_scores(surrogate, data, features, data.valid_rows, images_per_class=cfg.images_per_class)
+        scores = surrogate_scores(
+            surrogate,
+            data,
+            features,
+            data.valid_rows,
+            images_per_class=cfg.images_per_class,
+            label=cfg.model.label,
+        )
         tracker.metrics(scores, step=0)
         provenance = material.provenance(cfg, run_id) | {"records": len(data.train_rows)}
         path = folder / "checkpoints" / "best.safetensors"
