@@ -1,43 +1,38 @@
 """MetaD2A (Lee, Hyung, Hwang, ICLR 2021): embed a data set, generate architectures for it, rank them."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metad2a.costs.latency_model import LatencyModel
-from metad2a.data.cache import FeatureCache, choose_images, embed
-from metad2a.data.embedders.base import Embedder, get_embedder
-from metad2a.data.features import FeatureSet, SetBatch
+from metad2a.costs.latency_model import LatencyPredictor
+from metad2a.data.cache import FeatureCache
+from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, unknown_name
-from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint, Target
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.models.reference import class_means
-from metad2a.models.surrogate import LinearPosterior, Surrogate, set_means
+from metad2a.models.surrogate import Surrogate
 from metad2a.runtime import resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, check_any, draw_sets, generate
 from metad2a.search.latencies import Latencies
 from metad2a.search.querying import SurrogateSearcher
+from metad2a.search.ranker import Ranker
 from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
-from metad2a.spaces.base import Architecture, SearchSpace
-from metad2a.spaces.product import ProductSpace
-from metad2a.spaces.registry import get_space
+from metad2a.search.surrogate_ranker import DRAWS, SurrogateRanker
+from metad2a.spaces.base import Architecture
 
-_PREDICTOR_DRAWS = 10
 _GRAPHS_A_BATCH = 1024
 _REFINEMENTS = 3
 
@@ -47,22 +42,19 @@ def pretrained_names() -> list[str]:
     return sorted(path.stem for path in shipped("data", "pretrained").glob("*.safetensors"))
 
 
-class MetaD2A:
+class MetaD2A(Ranker):
     """A meta-trained generator and predictor for one search space.
 
     Make one with ``from_pretrained`` or ``from_checkpoint``.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, name: str, device: str = "auto") -> None:
-        self.checkpoint = checkpoint
-        self.name = name
+        super().__init__(checkpoint, name=name)
         self.device = resolve_device(device)
-        self.space: SearchSpace = get_space(checkpoint.space)
         self.generator: Generator = checkpoint.build("generator").to(self.device)
-        self.surrogate: Surrogate | None = (
-            checkpoint.build("surrogate") if "surrogate" in checkpoint.parts else None
-        )
         # Where there is a surrogate it ranks, and the predictor need not be there.
+        self._ranker = SurrogateRanker(checkpoint, name=name) if "surrogate" in checkpoint.parts else None
+        self.surrogate: Surrogate | None = None if self._ranker is None else self._ranker.surrogate
         self.predictor: Predictor | None = (
             checkpoint.build("predictor").to(self.device)
             if self.surrogate is None or "predictor" in checkpoint.parts
@@ -107,30 +99,6 @@ class MetaD2A:
             return cls.from_pretrained(str(references[0]), device=device)
         return cls.from_checkpoint(*references, device=device)
 
-    def embedder(self) -> Embedder:
-        """Return the embedder this checkpoint was meta-trained with.
-
-        Raises:
-            CheckpointError: the installed one gives other features.
-        """
-        embedder = get_embedder(str(self.checkpoint.embedder["name"]))
-        self.checkpoint.check(embedder=embedder)
-        return embedder
-
-    def embed(
-        self,
-        images: ImageSet,
-        *,
-        images_per_class: int = 50,
-        random_state: int = 0,
-        cache: FeatureCache | None = None,
-    ) -> FeatureSet:
-        """Embed up to ``images_per_class`` images of each class; do it once, search as often as you like."""
-        if images_per_class < 1:
-            raise ConfigError(f"images_per_class={images_per_class}: at least one image a class is needed.")
-        chosen = choose_images(images, images_per_class, random_state)
-        return embed(images, self.embedder(), indices=chosen, cache=cache)
-
     def search(
         self,
         images: ImageSet | FeatureSet,
@@ -141,7 +109,7 @@ class MetaD2A:
         max_latency_ms: float | int | None = None,
         max_memory_mb: float | int | None = None,
         measure_latency: bool = False,
-        latency: LatencyModel | None = None,
+        latency: LatencyPredictor | None = None,
         measured: int = 10,
         images_per_class: int = 50,
         random_state: int = 0,
@@ -225,36 +193,13 @@ class MetaD2A:
             candidates = candidates_of(costs, latencies, ranked, draws[:, order], std)
         return self._result(candidates, made, features, timing, random_state, latencies)
 
-    def predict(
-        self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
-    ) -> Float[np.ndarray, " A"]:
-        """Return the predicted accuracy of each architecture in percent, averaged over random draws of images.
-
-        See ``predict_draws`` for the rest.
-        """
-        return self.predict_draws(features, archs, random_state=random_state).mean(0)
-
-    def predict_draws(
-        self, features: FeatureSet, archs: Sequence[Architecture], *, random_state: int = 0
-    ) -> Float[np.ndarray, "D A"]:
-        """Return the predicted accuracy of each architecture in percent on each of some random draws of images.
-
-        The model is linear in its last layer: far from what it has seen, a value may lie outside 0..100.
-        All architectures see the same draws: a difference between two is never one of luck with the images.
-
-        Raises:
-            CheckpointError: the features are of another embedder than the checkpoint's.
-        """
-        return self._scorer(features, random_state)(archs)
-
     @torch.inference_mode()
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
-        """Return the function behind ``predict_draws``; the data set is drawn and encoded once, here."""
         self.checkpoint.check(embedder_fingerprint=features.embedder)
         rng = torch_rng(random_state, "predict")
-        draws = draw_sets(features, _PREDICTOR_DRAWS, self.checkpoint.images_per_class, rng)
-        if self.surrogate is not None:
-            return self._surrogate_scorer(self.surrogate, draws)
+        draws = draw_sets(features, DRAWS, self.checkpoint.images_per_class, rng)
+        if self._ranker is not None:
+            return self._ranker.scorer(draws)
         assert self.predictor is not None  # noqa: S101  (one of them is always there)
         target = self.checkpoint.target
         if target is None:
@@ -272,35 +217,12 @@ class MetaD2A:
             scores.append(predictor.score(sets, predictor.encode_archs(graphs)))
         return target["mean"] + target["std"] * torch.cat(scores, dim=1).double().cpu().numpy()
 
-    def _surrogate_scorer(self, surrogate: Surrogate, draws: Iterable[SetBatch]) -> Draws:
-        means = [mean for sets in draws for mean in set_means(sets)]
-        weights = torch.stack([surrogate.mean_weights(surrogate.set_vector(mean)) for mean in means]).numpy()
-
-        def score(archs: Sequence[Architecture]) -> Float[np.ndarray, "D A"]:
-            phi = self._arch_features.matrix(archs).astype(np.float64)
-            return surrogate.target_mean + surrogate.target_std * (weights @ phi.T)
-
-        return score
-
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
         """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""
-        if self.surrogate is None:
-            return [None] * len(archs)
-        belief = self._belief(self.surrogate, features)
-        _, std = belief.predict(torch.from_numpy(self._arch_features.matrix(archs)))
-        return (self.surrogate.target_std * std).tolist()
-
-    def _belief(self, surrogate: Surrogate, features: FeatureSet) -> LinearPosterior:
-        """Return what is believed of a data set from all its images."""
-        every = class_means(features, torch.arange(len(features.classes)), self.checkpoint.images_per_class)
-        return surrogate.posterior(surrogate.set_vector(every.mean(0)))
+        return [None] * len(archs) if self._ranker is None else self._ranker.deviations(features, archs)
 
     def _rounds(self, refinements: int | None) -> int:
         return (0 if self.surrogate is None else _REFINEMENTS) if refinements is None else refinements
-
-    @cached_property
-    def _arch_features(self) -> ArchFeatures:
-        return ArchFeatures(cast("ProductSpace", self.space))
 
     def query_searcher(self, result: SearchResult) -> SurrogateSearcher:
         """Return the searcher that spends true evaluations on the candidates of ``result``.
@@ -309,21 +231,14 @@ class MetaD2A:
             CheckpointError: the checkpoint has no surrogate, which is what learns from evaluations.
             ConfigError: the result does not know its features.
         """
-        if self.surrogate is None:
+        if self._ranker is None:
             raise CheckpointError(
                 "to learn from true evaluations a checkpoint needs a surrogate (metad2a train surrogate). "
                 "This one has none: train the first candidates instead (--then-train)."
             )
         if result.features is None:
             raise ConfigError("the result does not know the features it was found with. Search again.")
-        archs = [self.space.parse(candidate.arch) for candidate in result.candidates]
-        return SurrogateSearcher(
-            self.space,
-            archs,
-            torch.from_numpy(self._arch_features.matrix(archs)),
-            self._belief(self.surrogate, result.features),
-            spread=self.surrogate.target_std,
-        )
+        return self._ranker.searcher(result.features, [self.space.parse(one.arch) for one in result.candidates])
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metad2a.errors import ConfigError, LimitError
 from metad2a.models.surrogate import LinearPosterior
+from metad2a.search.growing_process import GrowingProcess
 from metad2a.spaces.base import Architecture, SearchSpace
 
 _UNITS = np.geomspace(0.02, 2.0, 25)  # of the usual spread of a task's accuracies
@@ -43,8 +44,8 @@ class SurrogateSearcher:
         *,
         spread: float,
     ) -> None:
-        self._space, self._archs, self._features, self._prior = space, list(archs), features.double(), belief
-        self._spread = spread
+        self._space, self._archs, self._spread = space, list(archs), spread
+        self._process = GrowingProcess(features, belief)
         self._place = {arch: place for place, arch in enumerate(self._archs)}
         self._asked: list[int] = []
         self._told: dict[int, float] = {}
@@ -52,13 +53,8 @@ class SurrogateSearcher:
     def ask(self, n: int) -> list[Architecture]:
         """See ``Searcher.ask``."""
         chosen: list[int] = []
-        belief = self._belief()
-        pending = [place for place in self._asked if place not in self._told]
-        if pending:
-            belief = _expecting(belief, self._features[pending])
         while len(chosen) < n and len(self._asked) < len(self._archs):
-            place = int(self._improvement(belief).argmax())
-            belief = _expecting(belief, self._features[[place]])
+            place = int(self._improvement()[0].argmax())
             self._asked.append(place)
             chosen.append(place)
         return [self._archs[place] for place in chosen]
@@ -72,7 +68,7 @@ class SurrogateSearcher:
     @property
     def best(self) -> Architecture | None:
         """The architecture with the highest value told; None before there is one."""
-        known = {place: value for place, value in self._told.items() if math.isfinite(value)}
+        known = self._known()
         return self._archs[max(known, key=known.__getitem__)] if known else None
 
     def promise(self) -> float:
@@ -84,7 +80,8 @@ class SurrogateSearcher:
             return math.inf
         if len(self._asked) == len(self._archs):
             return 0.0
-        return float(self._improvement(self._belief()).max()) * self._unit()
+        improvement, unit = self._improvement()
+        return float(improvement.max()) * unit
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Searcher.state_dict``."""
@@ -96,37 +93,44 @@ class SurrogateSearcher:
         self._asked = list(state["asked"])
         self._told = {int(place): math.nan if value is None else value for place, value in state["told"].items()}
 
-    def _seen(self) -> tuple[Float[Tensor, "O D"], Float[Tensor, " O"]]:
-        known = {place: value for place, value in self._told.items() if math.isfinite(value)}
+    def _known(self) -> dict[int, float]:
+        return {place: value for place, value in self._told.items() if math.isfinite(value)}
+
+    def _learned(self) -> tuple[Float[Tensor, " A"], float]:
+        """Return the mean score of each architecture, and how many percent a score of one is, most likely."""
+        known = self._known()
+        pending = [place for place in self._asked if place not in self._told]
+        process = self._process
+        process.observe([*known, *pending])
         values = torch.tensor(list(known.values()), dtype=torch.float64)
-        return self._features[list(known)], values - (values.mean() if len(values) else 0.0)
+        seen = process.whitened(values - values.mean()) if len(values) else values
+        expected = process.whitened(process.start[list(known)])
+        unit = self._unit(seen, expected)
+        return process.mean(seen / unit - expected), unit
 
-    def _unit(self) -> float:
-        """Return how many percent of accuracy a score of one is, most likely."""
-        features, values = self._seen()
-        if len(values) < 2:
+    def _unit(self, seen: Float[Tensor, " T"], expected: Float[Tensor, " T"]) -> float:
+        if len(seen) < 2:
             return self._spread
-        units = _UNITS * self._spread
-        doubt = -0.5 * (np.log(_UNITS) / _UNIT_DOUBT) ** 2 - len(values) * np.log(units)
-        fits = [self._prior.log_likelihood(features, values / unit) for unit in units]
-        return float(units[int(np.argmax(np.array(fits) + doubt))])
+        units = torch.from_numpy(_UNITS * self._spread)
+        fits = -0.5 * (seen / units[:, None] - expected).square().sum(1) - len(seen) * units.log()
+        doubt = -0.5 * torch.from_numpy((np.log(_UNITS) / _UNIT_DOUBT) ** 2)
+        return float(units[(fits + doubt).argmax()])
 
-    def _belief(self) -> LinearPosterior:
-        features, values = self._seen()
-        return self._prior.observe(features, values / self._unit()) if len(values) else self._prior
+    def _improvement(self) -> tuple[Float[Tensor, " A"], float]:
+        """Return the expected improvement of each architecture as a score, and ``_learned``'s unit.
 
-    def _improvement(self, belief: LinearPosterior) -> Float[Tensor, " A"]:
-        """Return the expected improvement of each architecture; minus infinity for those asked for before."""
-        asked = torch.tensor(self._asked, dtype=torch.long)
-        mean = self._features @ belief.mean
-        if not len(asked):
-            return mean
-        incumbent = self._features[asked[mean[asked].argmax()]]
-        gain, deviation = belief.predict(self._features - incumbent)
-        z = gain / deviation.clamp_min(1e-12)
-        normal = torch.distributions.Normal(0.0, 1.0)
-        improvement = gain * normal.cdf(z) + deviation * normal.log_prob(z).exp()
-        return improvement.index_fill(0, asked, -torch.inf)
+        It is minus infinity for those asked for before; where nothing was, the mean itself.
+        """
+        mean, unit = self._learned()
+        able = torch.tensor([place for place in self._asked if math.isfinite(self._told.get(place, 0.0))]).long()
+        improvement = mean
+        if len(able):
+            incumbent = int(able[mean[able].argmax()])
+            gain, deviation = mean - mean[incumbent], self._process.deviation_from(incumbent).clamp_min(1e-12)
+            z = gain / deviation
+            density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
+            improvement = gain * torch.special.ndtr(z) + deviation * density
+        return improvement.index_fill(0, torch.tensor(self._asked).long(), -torch.inf), unit
 
 
 @dataclass(frozen=True)
@@ -194,8 +198,3 @@ def spend(
         raise LimitError(f"all {len(trail)} evaluations failed: there is no best architecture.")
     best = space.format(searcher.best)
     return Queried(tuple(trail), best, dict(trail)[best], searcher.promise())
-
-
-def _expecting(belief: LinearPosterior, features: Float[Tensor, "O D"]) -> LinearPosterior:
-    """Return the belief after ``features`` have shown what is expected of them."""
-    return belief.observe(features, features @ belief.mean)
