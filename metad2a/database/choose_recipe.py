@@ -41,7 +41,7 @@ def of_recipe(database: MetaDatabase, recipe: str | None = None) -> MetaDatabase
         return database
     records = database.records[database.records["recipe"] == fitting[0]]
     tasks = database.tasks[database.tasks["task"].isin(records["task"])].reset_index(drop=True)
-    return MetaDatabase(database.manifest, tasks, records)
+    return MetaDatabase(database.manifest, tasks, records, database.folder)
 
 
 def _listed(database: MetaDatabase, keys: list[str], names: Mapping[str, str]) -> str:

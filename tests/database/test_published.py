@@ -168,3 +168,17 @@ def test_tables_that_contradict_the_schema_are_refused(
     replace_table(folder, name, change)
     with pytest.raises(DatabaseError, match=message):
         MetaDatabase.load(folder)
+
+
+def test_the_last_losses_are_those_of_the_curves() -> None:
+    database = MetaDatabase.load("demo")
+    curves = database.curves()
+    last = [curves[key][-1] for key in database.records["key"]]
+    expected = [[row["val/loss"], row["train/loss"]] for row in last]
+    np.testing.assert_array_equal(database.last_losses(), expected)
+
+
+def test_without_curves_no_losses_are_known(folder: Path) -> None:
+    database = MetaDatabase.load(folder)
+    assert database.last_losses().shape == (len(database.records), 2)
+    assert np.isnan(database.last_losses()).all()
