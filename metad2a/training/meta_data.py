@@ -29,6 +29,8 @@ class MetaData:
         valid: True for records of meta-validation.
         sources: where the images of each row of ``tasks`` come from; empty: all from one place.
         losses: on held-out and on training images after the last epoch, NaN where unknown; None if not asked for.
+        labelled: the architectures of meta-training that were trained, the most frequent first, where its records
+            are of others, see ``metad2a.training.teaching``.
     """
 
     features: FeatureSet
@@ -41,6 +43,7 @@ class MetaData:
     valid: Bool[Tensor, " R"]
     sources: tuple[str, ...] = ()
     losses: Float[Tensor, "R 2"] | None = None
+    labelled: tuple[str, ...] | None = None
 
     @property
     def train_rows(self) -> Int[Tensor, " R_train"]:
@@ -64,6 +67,8 @@ class MetaData:
 
     def arch_frequencies(self) -> list[str]:
         """Return the meta-training architectures, the most frequent first, then the better on average."""
+        if self.labelled is not None:
+            return list(self.labelled)
         rows = self.train_rows
         count = torch.bincount(self.arch_of[rows], minlength=len(self.archs)).double()
         total = torch.zeros_like(count).index_add_(0, self.arch_of[rows], self.accuracy[rows].double())
