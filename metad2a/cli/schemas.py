@@ -151,6 +151,7 @@ class CompareConf:
     proxy_candidates: int = MISSING
     database: str = MISSING
     images_per_class: int = MISSING
+    others: list[str] = MISSING
     rank_seeds: int = MISSING
     meta_validation: str = MISSING
     split: str = MISSING

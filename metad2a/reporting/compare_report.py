@@ -59,11 +59,12 @@ _ABOUT_RANKS = (
 _ABOUT_UNSEEN = "Means over tasks, with 95 % intervals over tasks; only the labelled cells of a task count."
 _ABOUT_CALIBRATION = (
     "std says where standard deviations come from. On an oracle the mean error is removed first: its labels are of "
-    "another recipe. Honest ones cover 50 and 90 %."
+    "another recipe. A surrogate means normal ranks within a task, so that is the unit of its errors, with and "
+    "without the noise of a single training. Honest ones cover 50, 80 and 95 %."
 )
 _ABOUT_GENERATED = (
     "In percent; diversity is in how many decisions two distinct ones differ on average. sampled: as the decoder "
-    "makes them; handed_out: what a search returns."
+    "makes them; handed_out: what a search returns. Isomorphic cells compute the same function."
 )
 
 

@@ -12,6 +12,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.models.surrogate import Surrogate
 from metad2a.search.refinement import Draws
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
@@ -24,7 +25,10 @@ class Ranker(ABC):
         checkpoint: of the models.
         name: that results give it.
         space: of the architectures.
+        surrogate: what ranks and knows how sure it is; None where a predictor does.
     """
+
+    surrogate: Surrogate | None
 
     def __init__(self, checkpoint: Checkpoint, *, name: str) -> None:
         self.checkpoint = checkpoint

@@ -42,13 +42,16 @@ class SurrogateRanker(Ranker):
         self.surrogate: Surrogate = checkpoint.build("surrogate")
 
     @classmethod
-    def open(cls, path: str | Path) -> "SurrogateRanker":
-        """Load a file that holds a surrogate, see ``__init__``.
+    def open(cls, *paths: str | Path) -> "SurrogateRanker":
+        """Load a file that holds a surrogate, see ``__init__``, or several that do together.
 
         Raises:
-            CheckpointError: the file is unusable, or has none.
+            CheckpointError: a file is unusable, they do not belong together, or there is no surrogate.
         """
-        return cls(Checkpoint.load(Path(path)), name=str(path))
+        checkpoint = Checkpoint.load(Path(paths[0]))
+        for path in paths[1:]:
+            checkpoint = Checkpoint.merge(checkpoint, Checkpoint.load(Path(path)))
+        return cls(checkpoint, name=" + ".join(str(path) for path in paths))
 
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> list[float | None]:
         """Return the standard deviation of each predicted accuracy in percent."""

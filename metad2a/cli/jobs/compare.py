@@ -55,7 +55,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    lists = {name: tuple(values[name]) for name in ("methods", "datasets", "oracles", "budgets")}
+    lists = {name: tuple(values[name]) for name in ("methods", "datasets", "oracles", "budgets", "others")}
     others = {name: values[name] for name in ("kept", "space", "batch", "images_per_class", "seconds_column")}
     return Settings(
         **(lists | others),

@@ -8,6 +8,7 @@ import torch
 
 from metad2a.evaluation.compare.grid import Trial
 from metad2a.evaluation.compare.judge import Problem
+from metad2a.evaluation.compare.learned_method import LearnedMethod
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture, SearchSpace
@@ -16,21 +17,22 @@ NUMBER = 1000
 
 
 def generated_rows(
-    methods: Sequence[MetaMethod], trials: Sequence[Trial], *, number: int = NUMBER, seed: int = 0
+    methods: Sequence[LearnedMethod], trials: Sequence[Trial], *, number: int = NUMBER, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Return for each method and trial how good its graphs are as such.
 
     ``sampled``: graphs as the decoder makes them, repeats and all; ``handed_out``: what a search of so many
-    candidates gives to the user. Of both see ``figures``.
+    candidates gives to the user. Of both see ``figures``. What only ranks hands out, and samples nothing.
     """
     rows = []
     for problem, judge in trials:
         for method in methods:
-            known = frozenset(method.model.checkpoint.train_archs)
-            for what, archs in (
-                ("sampled", _sampled(method, problem, number, seed)),
-                ("handed_out", _handed_out(method, problem, number, seed)),
-            ):
+            known = frozenset(method.checkpoint.train_archs)
+            made: dict[str, Sequence[Architecture | None]] = {}
+            if isinstance(method, MetaMethod):
+                made["sampled"] = _sampled(method, problem, number, seed)
+            made["handed_out"] = method.handed_out(problem, seed, number)
+            for what, archs in made.items():
                 row = {"oracle": judge.name, "method": method.label, "what": what}
                 rows.append(row | figures(archs, problem.space, known))
     return rows
@@ -43,16 +45,21 @@ def figures(
 
     ``graphs``: their number. In percent: ``validity`` (architectures among them), ``uniqueness`` (distinct ones of
     these), ``novelty`` (of the distinct ones those that are not ``known`` from meta-training; NaN where nothing is
-    known of that). ``diversity``: decisions in which two distinct ones differ on average.
+    known of that); ``unique_functions`` and ``novel_functions``: the same where isomorphic ones, which compute the
+    same function, count as one. ``diversity``: decisions in which two distinct ones differ on average.
     """
     valid = [arch for arch in archs if arch is not None]
     distinct = list(dict.fromkeys(valid))
     new = sum(space.format(arch) not in known for arch in distinct)
+    functions = {space.canonical(arch) for arch in distinct}
+    new_functions = functions - {space.canonical(space.parse(text)) for text in known}
     return {
         "graphs": len(archs),
         "validity": _percent(len(valid), len(archs)),
         "uniqueness": _percent(len(distinct), len(valid)),
         "novelty": _percent(new, len(distinct)) if known else float("nan"),
+        "unique_functions": _percent(len(functions), len(valid)),
+        "novel_functions": _percent(len(new_functions), len(functions)) if known else float("nan"),
         "diversity": diversity(distinct),
     }
 
@@ -86,8 +93,3 @@ def _sampled(method: MetaMethod, problem: Problem, number: int, seed: int) -> li
         return archs
     connected = graphs.connected().tolist()  # the official implementation counts no other graph
     return [arch if whole else None for arch, whole in zip(archs, connected, strict=True)]
-
-
-def _handed_out(method: MetaMethod, problem: Problem, number: int, seed: int) -> list[Architecture | None]:
-    found = method.search(problem, seed, candidates=number)
-    return [problem.space.parse(candidate.arch) for candidate in found.candidates]

@@ -64,6 +64,10 @@ class Grid:
         return [(trial.problem.fingerprint(), trial.judge.fingerprint()) for trial in self.trials]
 
     @cached_property
+    def _others(self) -> list[str]:
+        return [trial.problem.others_fingerprint() for trial in self.trials]
+
+    @cached_property
     def _methods(self) -> list[dict[str, Any]]:
         return [dict(method.identity()) for method in self.methods]
 
@@ -71,6 +75,7 @@ class Grid:
         """Return plain data: all that a result of ``cell`` depends on, but for the budget."""
         problem = self.trials[cell.trial].problem
         data, judge = self._trials[cell.trial]
+        others = {"others": self._others[cell.trial]} if self.methods[cell.method].shuffled else {}
         return {
             "space": problem.space.name,
             "classes": problem.num_classes,
@@ -78,6 +83,7 @@ class Grid:
             "judge": judge,
             "method": self._methods[cell.method],
             "seed": cell.seed,
+            **others,
         }
 
     def once(self, cell: Cell, make: Callable[[], dict[str, Any]], **more: Any) -> dict[str, Any]:

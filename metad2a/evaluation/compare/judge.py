@@ -26,11 +26,13 @@ class Problem:
         space: of the architectures.
         data: labelled images, or features of images.
         images_per_class: that are embedded of each class.
+        others: other data sets, one of which a method with shuffled data sets sees instead.
     """
 
     space: SearchSpace
     data: ImageSet | FeatureSet
     images_per_class: int = 50
+    others: tuple[ImageSet | FeatureSet, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -39,7 +41,13 @@ class Problem:
 
     def fingerprint(self) -> str:
         """Return a digest of the data: of all labels, and of features or of some images."""
-        data = self.data
+        return self._digest(self.data)
+
+    def others_fingerprint(self) -> str:
+        """Return a digest of the other data sets."""
+        return " ".join(map(self._digest, self.others))
+
+    def _digest(self, data: ImageSet | FeatureSet) -> str:
         digest = hashlib.blake2b(digest_size=8)
         digest.update(repr((data.classes, self.images_per_class)).encode())
         if isinstance(data, FeatureSet):

@@ -28,10 +28,12 @@ class Method(ABC):
     Attributes:
         label: how reports call it.
         looks: whether it looks at the images; else only the number of classes counts.
+        shuffled: whether it looks at one of the problem's other data sets instead.
         scorers: names of the scores that it gives to any architecture, see ``scores``.
     """
 
     looks: bool = False
+    shuffled: bool = False
     scorers: tuple[str, ...] = ()
 
     def __init__(self, label: str) -> None:
@@ -45,8 +47,8 @@ class Method(ABC):
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """Return a fresh searcher for a data set."""
 
-    def prepare(self, problem: Problem) -> None:  # noqa: B027 - most have nothing to prepare
-        """Do once for a data set what is not counted as the method's time, if anything."""
+    def prepare(self, problem: Problem, seed: int) -> None:  # noqa: B027 - most have nothing to prepare
+        """Do once for a data set and a seed what is not counted as the method's time, if anything."""
 
     def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
         """Return for each of ``scorers`` a score of each architecture, higher meaning better."""

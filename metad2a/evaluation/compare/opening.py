@@ -9,17 +9,18 @@ from typing import Any
 from metad2a.data.opening import open_data
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError
-from metad2a.evaluation.compare.calibration import calibration
+from metad2a.evaluation.compare.calibration import calibration_rows
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Judge, Noise, Problem
 from metad2a.evaluation.compare.kept import Kept
-from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.learned_method import LearnedMethod
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
 from metad2a.evaluation.compare.results import Comparison, summarise
 from metad2a.evaluation.compare.specs import Defaults, open_methods
 from metad2a.evaluation.compare.unseen import features_of, labelled_tasks, unseen_rows
+from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 
 
@@ -52,6 +53,7 @@ class Settings:
     budgets: tuple[int, ...] = (1, 2, 5, 10, 30, 100, 500)
     batch: int = 1
     images_per_class: int = 50
+    others: tuple[str, ...] = ()
     noise: Noise = field(default_factory=Noise)
     seconds_column: str = ""
     defaults: Defaults = field(default_factory=Defaults)
@@ -75,16 +77,29 @@ def open_grid(settings: Settings) -> Grid:
         raise ConfigError(f"budgets={list(settings.budgets)}: give numbers of at least 1.")
     space = get_space(settings.space)
     methods = open_methods(settings.methods, settings.defaults)
+    problems = _problems(settings, space, shuffled=any(method.shuffled for method in methods))
     for method in methods:
-        if isinstance(method, MetaMethod):
-            method.model.checkpoint.check(space=space.name)
-    problems = {
-        spec: Problem(space, open_data(spec), settings.images_per_class) for spec in dict.fromkeys(datasets)
-    }
+        if isinstance(method, LearnedMethod):
+            for problem in problems.values():
+                method.check(problem)
     specs = datasets if len(datasets) == len(oracles) else datasets * len(oracles)
     judge = partial(Judge.from_file, space=space, noise=settings.noise, seconds_column=settings.seconds_column)
     trials = [Trial(problems[spec], judge(oracle)) for spec, oracle in zip(specs, oracles, strict=True)]
     return Grid(methods, trials, max(settings.budgets), Path(settings.kept), settings.batch)
+
+
+def _problems(settings: Settings, space: SearchSpace, *, shuffled: bool) -> dict[str, Problem]:
+    """Return the problem of each data set; the ``others`` are opened if a method shuffles data sets."""
+    opened = {spec: open_data(spec) for spec in (*settings.datasets, *(settings.others if shuffled else ()))}
+    return {
+        spec: Problem(
+            space,
+            opened[spec],
+            settings.images_per_class,
+            tuple(data for other, data in opened.items() if other != spec) if shuffled else (),
+        )
+        for spec in settings.datasets
+    }
 
 
 def compare(
@@ -111,11 +126,11 @@ def compare(
         ConfigError: see ``open_grid``, or there is no seed.
     """
     grid = open_grid(settings)
-    meta = [method for method in grid.methods if isinstance(method, MetaMethod)]
+    learned = [method for method in grid.methods if isinstance(method, LearnedMethod)]
     found = run_grid(grid, range(seeds), processes=processes, opener=partial(open_grid, settings))
     result = summarise(grid, found, seeds=range(seeds), budgets=sorted(set(settings.budgets)), baseline=baseline)
     ranks = rank_rows(grid, range(rank_seeds)) if rank_seeds else []
-    calibrated = _calibrated(meta, grid.trials) if rank_seeds else []
+    calibrated = _calibrated(learned, grid.trials) if rank_seeds else []
     unseen: list[dict[str, Any]] = []
     if meta_validation is not None:
         database = MetaDatabase.load(meta_validation.database)
@@ -129,18 +144,17 @@ def compare(
         ranks=ranks,
         unseen=unseen,
         calibration=calibrated,
-        generated=generated_rows(meta, grid.trials),
-        provenance=provenance_rows(meta, grid.trials),
-        audits=audits([settings.defaults.database], meta, grid.trials, Kept(settings.kept)),
+        generated=generated_rows(learned, grid.trials),
+        provenance=provenance_rows(learned, grid.trials),
+        audits=audits([settings.defaults.database], learned, grid.trials, Kept(settings.kept)),
     )
 
 
-def _calibrated(methods: Sequence[MetaMethod], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def _calibrated(methods: Sequence[LearnedMethod], trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return the calibration on oracles, whose labels are of another recipe: the mean error is removed."""
     rows: list[dict[str, Any]] = []
     for problem, judge in trials:
         for method in methods:
-            predicted, std, source = method.uncertain(problem, judge.archs, 0)
-            figures = calibration(predicted, std, judge.truth, centred=True)
-            rows.append({"method": method.label, "on": judge.name, "std": source, **figures})
+            found = calibration_rows([method.uncertain(problem, judge.archs, 0)], [judge.truth], centred=True)
+            rows += [{"method": method.label, "on": judge.name, **row} for row in found]
     return rows

@@ -13,14 +13,14 @@ from metad2a.errors import DatabaseError
 from metad2a.evaluation.compare.grid import Trial
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.kept import Kept
-from metad2a.evaluation.compare.meta_method import MetaMethod, digest
+from metad2a.evaluation.compare.learned_method import LearnedMethod, digest
 from metad2a.oracles.table import TableOracle
 
 _TOP = 10  # percent
 _SAYS = ("database", "records", "epoch", "seed", "run_id", "note")
 
 
-def provenance_rows(methods: Sequence[MetaMethod], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def provenance_rows(methods: Sequence[LearnedMethod], trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return a row for each model of each checkpoint.
 
     ``trained_on`` (a database, as its checkpoint names it), ``records``, ``epoch``, ``selected_on``, ``seed``,
@@ -30,7 +30,7 @@ def provenance_rows(methods: Sequence[MetaMethod], trials: Sequence[Trial]) -> l
     """
     rows = []
     for method in methods:
-        checkpoint = method.model.checkpoint
+        checkpoint = method.checkpoint
         for part in sorted(checkpoint.parts):
             said = checkpoint.provenance.get(part, {})
             scored = any(name.startswith("val/") for name in checkpoint.metrics.get(part, {}))
@@ -64,8 +64,8 @@ def _share(texts: Sequence[str], judge: Judge, space: Any) -> float | None:
     return 100 * float(best[places].mean())
 
 
-def _shared(method: MetaMethod, trial: Trial) -> int | None:
-    reference = method.model.checkpoint.reference
+def _shared(method: LearnedMethod, trial: Trial) -> int | None:
+    reference = method.checkpoint.reference
     if reference is None or not reference.classes:
         return None
     seen = {name.rpartition("/")[2] for name in reference.classes}
@@ -73,7 +73,7 @@ def _shared(method: MetaMethod, trial: Trial) -> int | None:
 
 
 def audits(
-    databases: Sequence[str], methods: Sequence[MetaMethod], trials: Sequence[Trial], kept: Kept
+    databases: Sequence[str], methods: Sequence[LearnedMethod], trials: Sequence[Trial], kept: Kept
 ) -> list[dict[str, Any]]:
     """Return the audit of each database against each oracle: of those named, and of the checkpoints' own.
 
@@ -84,10 +84,7 @@ def audits(
     """
     spaces = {trial.problem.space.name for trial in trials}
     own = [
-        str(said["database"])
-        for m in methods
-        for said in m.model.checkpoint.provenance.values()
-        if "database" in said
+        str(said["database"]) for m in methods for said in m.checkpoint.provenance.values() if "database" in said
     ]
     found = []
     for name in dict.fromkeys([*databases, *own]):

@@ -62,7 +62,7 @@ def rank_rows(grid: Grid, seeds: Sequence[int]) -> list[dict[str, Any]]:
 def _of(grid: Grid, cell: Cell) -> dict[str, Any]:
     problem, judge = grid.trials[cell.trial]
     method = grid.methods[cell.method]
-    method.prepare(problem)
+    method.prepare(problem, cell.seed)
     scores = method.scores(problem, judge.archs, cell.seed)
     # By place, not by name: a method that is given another label has the same scores.
     rows = [rank_quality(scores[name], judge.truth, seed=cell.seed) for name in method.scorers]

@@ -4,15 +4,22 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from metad2a.data.options import parse_options
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.evaluation.compare.known_cells import best_on_average, most_frequent
+from metad2a.evaluation.compare.learned_method import Dataset
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, SearcherMethod
-from metad2a.search.metad2a import MetaD2A
+from metad2a.evaluation.compare.surrogate_method import SurrogateMethod
+from metad2a.models.checkpoint import SUFFIX
+from metad2a.runtime import shipped
+from metad2a.search.metad2a import MetaD2A, pretrained_names
+from metad2a.search.surrogate_ranker import SurrogateRanker
 
+_LEARNED: dict[str, Any] = {"dataset": "own", "queries": False}  # options of whatever is meta-trained
 _FORM = re.compile(r"(?:(?P<label>[^:=?]+)=)?(?P<kind>[^:=?]+)(?::(?P<argument>[^?]*))?(?:\?(?P<query>.*))?")
 
 
@@ -21,7 +28,7 @@ class Defaults:
     """What a method's text does not say.
 
     Attributes:
-        checkpoint: of ``metad2a``: a shipped name, or files joined by ``+``.
+        checkpoint: of ``metad2a`` and ``surrogate``: a shipped name, or files joined by ``+``.
         database: of ``static`` and ``static_best``.
         candidates: that ``metad2a`` generates.
         proxy_candidates: random cells that a score of networks is computed for.
@@ -48,7 +55,8 @@ def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
     """Return the methods that ``texts`` name.
 
     ``random``, ``params``, ``flops``, ``proxy:NAME``, ``searcher:NAME``, ``static`` and ``static_best`` (of a
-    database: ``static:FOLDER``), ``metad2a`` (``metad2a:GENERATOR+PREDICTOR?constrained=false``). A label stands
+    database: ``static:FOLDER``), ``metad2a`` (``metad2a:GENERATOR+PREDICTOR?constrained=false``), ``surrogate``
+    (``surrogate:FILE``, alone); the last two with ``queries=true`` or ``dataset=shuffled``, too. A label stands
     before an equals sign: ``published=metad2a:official.safetensors``.
 
     Raises:
@@ -97,9 +105,23 @@ def _value(text: str) -> Any:
 
 
 def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
-    options = _known(spec, {"candidates": defaults.candidates, "constrained": True, "refinements": None})
-    references = (spec.argument or defaults.checkpoint).split("+")
-    return MetaMethod(spec.label, MetaD2A.open(*references, device=defaults.device), **options)
+    own: dict[str, Any] = {"candidates": defaults.candidates, "constrained": True, "refinements": None}
+    options = _known(spec, own | _LEARNED)
+    return MetaMethod(spec.label, MetaD2A.open(*_references(spec, defaults), device=defaults.device), **options)
+
+
+def _surrogate(spec: _Spec, defaults: Defaults) -> Method:
+    model = SurrogateRanker.open(*map(_file, _references(spec, defaults)))
+    return SurrogateMethod(spec.label, model, **_known(spec, _LEARNED))
+
+
+def _references(spec: _Spec, defaults: Defaults) -> list[str]:
+    return (spec.argument or defaults.checkpoint).split("+")
+
+
+def _file(reference: str) -> Path:
+    named = reference in pretrained_names()
+    return shipped("data", "pretrained", f"{reference}{SUFFIX}") if named else Path(reference)
 
 
 def _proxy(spec: _Spec, defaults: Defaults) -> Method:
@@ -131,17 +153,24 @@ def _known(spec: _Spec, values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in spec.options.items():
         if name not in values:
             raise unknown_name(f"option of the method {spec.kind}", name, values)
-        least = None if isinstance(values[name], bool) else 0 if values[name] is None else 1
-        usable = isinstance(value, bool) if least is None else type(value) is int and value >= least
-        if not usable:
+        if not _usable(value, values[name]):
             raise ConfigError(
                 f"methods: '{spec.text}': {name}={value} cannot be used; its default is {values[name]}."
             )
     return {**values, **spec.options}
 
 
+def _usable(value: Any, default: Any) -> bool:
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    if isinstance(default, str):
+        return value in get_args(Dataset)
+    return type(value) is int and value >= (0 if default is None else 1)
+
+
 _KINDS: dict[str, Callable[[_Spec, Defaults], Method]] = {
     "metad2a": _metad2a,
+    "surrogate": _surrogate,
     "random": _searcher,
     "searcher": _searcher,
     "params": _proxy,

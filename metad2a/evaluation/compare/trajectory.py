@@ -89,7 +89,7 @@ def follow(
         DataError: the method proposes nothing at all, or what the oracle does not list.
     """
     signal = judge.signal(seed)
-    method.prepare(problem)
+    method.prepare(problem, seed)
     rows: list[int] = []
     seconds: list[float] = []
     start = time.process_time()

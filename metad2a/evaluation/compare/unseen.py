@@ -13,17 +13,14 @@ from metad2a.data.features import FeatureSet
 from metad2a.database.audit.ranks import within
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import split_database
-from metad2a.evaluation.compare.calibration import calibration
+from metad2a.evaluation.compare.calibration import FEWEST, calibration_rows
 from metad2a.evaluation.compare.judge import Problem
-from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.learned_method import LearnedMethod
 from metad2a.evaluation.compare.methods import Method
 from metad2a.runtime import progress
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.training.features import database_features
 from metad2a.training.meta_data import class_key
-
-AT_LEAST = 4
-"""Labelled cells of a task for ranks within it."""
 
 
 class LabelledTask(NamedTuple):
@@ -77,7 +74,8 @@ def unseen_rows(
     """Return rank quality within the tasks of meta-validation, and the calibration of predictions on them.
 
     A row of the first for each score: the mean over the tasks of at least four labelled cells of Spearman's and
-    Kendall's correlations, with 95 % intervals over tasks. Of the second for each MetaD2A, see ``calibration``.
+    Kendall's correlations, with 95 % intervals over tasks. Of the second for each meta-trained method, see
+    ``calibration_rows``. Where a method's data sets are shuffled, it sees another task's that shares no class.
     """
     ranks: list[dict[str, Any]] = []
     calibrated: list[dict[str, Any]] = []
@@ -94,18 +92,17 @@ def unseen_rows(
         for name in method.scorers:
             scores = np.concatenate([np.asarray(row[name], dtype=np.float64) for row in found])
             ranks.append({"score": name, **_correlation(scores, true, number)})
-        if isinstance(method, MetaMethod):
-            rows = [
+        if isinstance(method, LearnedMethod):
+            sure = [
                 method.uncertain(problem, task.archs, seed) for problem, task in zip(problems, tasks, strict=True)
             ]
-            predicted, std = (np.concatenate([row[side] for row in rows]) for side in (0, 1))
-            figures = calibration(predicted, std, true)
-            calibrated.append({"method": method.label, "on": "meta-validation", "std": rows[0][2], **figures})
+            rows = calibration_rows(sure, [task.accuracy for task in tasks], centred=False)
+            calibrated += [{"method": method.label, "on": "meta-validation", **row} for row in rows]
     return ranks, calibrated
 
 
 def _correlation(scores: np.ndarray, true: np.ndarray, number: np.ndarray) -> dict[str, Any]:
-    found = within(scores, true, number, at_least=AT_LEAST)
+    found = within(scores, true, number, at_least=FEWEST)
     return {
         "tasks": found.tasks,
         "labels": found.labels,
@@ -117,11 +114,21 @@ def _correlation(scores: np.ndarray, true: np.ndarray, number: np.ndarray) -> di
 def _problems(
     method: Method, tasks: Sequence[LabelledTask], space: SearchSpace, embed: Callable[[Embedder], FeatureSet]
 ) -> list[Problem]:
-    if isinstance(method, MetaMethod):
-        features = embed(method.model.embedder())
+    if isinstance(method, LearnedMethod):
+        features = embed(method.ranker.embedder())
         number = {name: i for i, name in enumerate(features.classes)}
-        return [Problem(space, features.keep_classes([number[name] for name in task.classes])) for task in tasks]
+        sets = [features.keep_classes([number[name] for name in task.classes]) for task in tasks]
+        problems = [Problem(space, one, others=_others(one, sets) if method.shuffled else ()) for one in sets]
+        for problem in problems:
+            method.check(problem)
+        return problems
     return [Problem(space, _classes_alone(task.classes)) for task in tasks]
+
+
+def _others(own: FeatureSet, sets: Sequence[FeatureSet]) -> tuple[FeatureSet, ...]:
+    """Return the data sets that share no class with ``own``; where all do, those of other classes at least."""
+    strange = tuple(one for one in sets if not set(one.classes) & set(own.classes))
+    return strange or tuple(one for one in sets if set(one.classes) != set(own.classes))
 
 
 def _classes_alone(names: Sequence[str]) -> FeatureSet:

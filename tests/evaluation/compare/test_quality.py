@@ -68,15 +68,16 @@ def test_calibration() -> None:
     error = std * rng.standard_normal(20_000)
     honest = calibration(np.full(20_000, 70.0), std, 70 + error)
     assert honest["coverage_50"] == pytest.approx(50, abs=1.5)
-    assert honest["coverage_90"] == pytest.approx(90, abs=1)
+    assert honest["coverage_80"] == pytest.approx(80, abs=1)
+    assert honest["coverage_95"] == pytest.approx(95, abs=1)
     assert honest["nll"] == pytest.approx(-stats.norm(0, std).logpdf(error).mean())
     bold = calibration(np.full(20_000, 70.0), std / 4, 70 + error)
-    assert bold["coverage_90"] < 45
+    assert bold["coverage_80"] < 30
     assert bold["nll"] > honest["nll"]
     assert bold["rmse"] == honest["rmse"]
     shifted = calibration(np.full(20_000, 60.0), std, 70 + error)
-    assert shifted["coverage_90"] < 10
-    assert calibration(np.full(20_000, 60.0), std, 70 + error, centred=True)["coverage_90"] > 88
+    assert shifted["coverage_80"] < 10
+    assert calibration(np.full(20_000, 60.0), std, 70 + error, centred=True)["coverage_80"] > 78
 
 
 def test_diversity_is_the_mean_distance_of_pairs() -> None:
@@ -95,6 +96,14 @@ def test_what_is_generated(problem: Problem, judge: Judge, meta: MetaMethod) -> 
     found = figures([a, a, b, c, None], SPACE, {SPACE.format(a)})
     assert (found["graphs"], found["validity"], found["uniqueness"]) == (5, 80, 75)
     assert found["novelty"] == pytest.approx(200 / 3)
+    # 0 is the input, and a skip connection of it is the input again.
+    zero, skip = (
+        SPACE.parse(f"|{op}~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|") for op in ("none", "skip_connect")
+    )
+    other = SPACE.parse("|nor_conv_1x1~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")
+    found = figures([zero, skip, other], SPACE, {SPACE.format(zero)})
+    assert (found["uniqueness"], found["novelty"]) == (100, pytest.approx(200 / 3))
+    assert (found["unique_functions"], found["novel_functions"]) == (pytest.approx(200 / 3), 50)
     sampled, handed_out = generated_rows([meta], [Trial(problem, judge)], number=200)
     assert (sampled["what"], handed_out["what"]) == ("sampled", "handed_out")
     assert sampled["graphs"] == handed_out["graphs"] == 200
