@@ -92,6 +92,8 @@ def _milliseconds(candidate: Candidate) -> str:
 
 def _latency_note(latency: Mapping[str, Any]) -> str:
     where = f"{latency['device']}, {latency['threads']} threads" if latency["device"] else "as given"
+    if latency["model_error_ms"] is None:
+        return f"ms: of one image, {where}; ~ is the sum of the layers"
     return (
         f"ms: median (quartiles) of one image, {where}; ~ is predicted from {latency['model_archs']} networks, "
         f"with an error of {latency['model_error_ms']:.2f} ms"

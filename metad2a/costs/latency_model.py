@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,26 @@ _PLACES = 0.2  # prior weight of where an operation stands, beside that of how m
 _NOISE = 10.0 ** np.arange(-2, 1.1, 0.5)  # of a measurement, in variances of the features' part
 _DESIGN_NOISE = 0.1
 _FEWEST = 3
+
+
+@runtime_checkable
+class LatencyPredictor(Protocol):
+    """Predicts the latency of architectures on some device."""
+
+    @property
+    def archs(self) -> tuple[Architecture, ...]:
+        """Those that were measured as a whole."""
+
+    @property
+    def milliseconds(self) -> tuple[float, ...]:
+        """Of each of them."""
+
+    @property
+    def error_ms(self) -> float | None:
+        """Root mean square error of a prediction; None where nobody knows."""
+
+    def predict(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
+        """Return the milliseconds of each architecture."""
 
 
 class GraphFeatures:

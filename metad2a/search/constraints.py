@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from metad2a.costs.latency_model import LatencyModel
+from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.memory import network_memory
 from metad2a.errors import ConfigError, LimitError
 from metad2a.runtime import numpy_rng
@@ -35,7 +35,7 @@ class Costs:
 
     space: SearchSpace
     num_classes: int
-    latency: LatencyModel | None = None
+    latency: LatencyPredictor | None = None
 
     @property
     def memory_is_cheap(self) -> bool:

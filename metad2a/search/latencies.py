@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metad2a.costs.latency import Latency, measure_latency
-from metad2a.costs.latency_model import LatencyModel, choose_architectures
+from metad2a.costs.latency_model import LatencyModel, LatencyPredictor, choose_architectures
 from metad2a.errors import LimitError
 from metad2a.runtime import Bar, progress
 from metad2a.search.constraints import Costs, Limits
@@ -28,12 +28,12 @@ class Latencies:
     """
 
     def __init__(
-        self, space: SearchSpace, num_classes: int, device: str, model: LatencyModel | None = None
+        self, space: SearchSpace, num_classes: int, device: str, model: LatencyPredictor | None = None
     ) -> None:
         self._space, self._num_classes, self._device = space, num_classes, device
         self._measured: dict[Architecture, Latency] = {}
         self._given = model is not None
-        self.model = model
+        self.model: LatencyPredictor | None = model
         self._times = {} if model is None else dict(zip(model.archs, model.milliseconds, strict=True))
 
     def learn(self, seed: int) -> LatencyModel:
@@ -43,8 +43,8 @@ class Latencies:
         spread = statistics.median(latency.high_ms / latency.low_ms for latency in self._measured.values())
         if spread > _BUSY:
             _log.warning("latencies vary by a factor of %.1f between passes: is the machine busy?", spread)
-        self.model = LatencyModel.fit(self._space, chosen, times)
-        return self.model
+        self.model = model = LatencyModel.fit(self._space, chosen, times)
+        return model
 
     def measure(self, arch: Architecture) -> float:
         """Return the median milliseconds of a network on this machine; it is measured once."""

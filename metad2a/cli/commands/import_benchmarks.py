@@ -59,6 +59,19 @@ def records(sources: Sequence[Path], out: Path, **options: str) -> None:
     output.wrote(out)
 
 
+def ofa(sources: Sequence[Path], out: Path) -> None:
+    """Read Once-for-All's accuracy predictor and latency tables."""
+    from metad2a.database.importers.ofa import import_ofa
+
+    imported = import_ofa(sources[0], out)
+    if imported.accuracy is not None:
+        output.console.print("accuracy of every MobileNetV3 network, an oracle whose columns are resolutions")
+        _say_files(imported.accuracy)
+    for device, (path, resolutions) in imported.latency.items():
+        output.console.print(f"latency of layers on {escape(device)}, at {', '.join(map(str, resolutions))} pixels")
+        _say_files(path)
+
+
 def say_table(count: int, out: Path) -> None:
     """Say how many architectures a table has, and which files were written."""
     output.console.print(f"{count} architectures")

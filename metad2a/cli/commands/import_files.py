@@ -130,6 +130,7 @@ KINDS: dict[str, Kind] = {
     "nats-bench": Kind(import_benchmarks.nats_bench, options=("epochs",)),
     "analog-nasbench": Kind(import_benchmarks.analog_nasbench),
     "latency": Kind(import_benchmarks.latency, options=("dataset", "licence")),
+    "ofa": Kind(import_benchmarks.ofa),
     "table": Kind(import_benchmarks.table, options=("space", "licence")),
     "records": Kind(import_benchmarks.records, max_sources=2, options=("space", "licence", "name")),
     "checkpoint": Kind(_checkpoint, max_sources=2, options=("database", "target_mean", "target_std")),

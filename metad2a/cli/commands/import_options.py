@@ -11,7 +11,8 @@ def import_(
         str,
         typer.Argument(
             help="MetaD2A's: metad2a-database | metad2a-mobilenetv3 | features | nasbench201-table | checkpoint. "
-            "Benchmarks: nasbench201 | nats-bench | analog-nasbench | latency. Your own: table | records."
+            "Benchmarks: nasbench201 | nats-bench | analog-nasbench | latency. "
+            "Once-for-All's: ofa. Your own: table | records."
         ),
     ],
     sources: Annotated[

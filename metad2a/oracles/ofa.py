@@ -1,0 +1,170 @@
+"""Once-for-All's published predictor of ImageNet accuracies, as an oracle."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from metad2a.errors import DataError
+from metad2a.runtime import atomic_path
+from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.networks.mobilenetv3 import EXPANSIONS, KERNELS, LAYERS, STAGES
+
+SCHEMA_VERSION = 1
+SUFFIX = ".safetensors"
+RESOLUTIONS = tuple(range(112, 225, 16))
+"""Pixels a side that the predictor knows."""
+WIDTH = 120
+"""Of the networks whose accuracies it predicts, in percent."""
+_HEADER = "metad2a_accuracy_predictor"
+_PLACES = STAGES * LAYERS * (len(KERNELS) + len(EXPANSIONS))
+_WIDTHS = (_PLACES + len(RESOLUTIONS), 400, 400, 400, 1)
+_ROWS = 4096  # architectures a batch
+
+
+class AccuracyPredictor:
+    """Predicts the ImageNet accuracy of any MobileNetV3 network of Once-for-All at one resolution.
+
+    Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020: four linear
+    layers that read kernel and expansion of each layer of a sub-network, and the pixels of its images. They learned
+    accuracies of inherited weights on 10,000 images of ImageNet's training set that were held out: these are some
+    points above those on its validation set.
+
+    Args:
+        state: weights by the names of the published file: ``0.weight`` (400, 128), ``0.bias`` ... ``6.bias``.
+        resolution: one of ``RESOLUTIONS``.
+        name: for reports.
+
+    Raises:
+        DataError: the weights have other names or shapes, or the predictor knows no such resolution.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], *, resolution: int = 224, name: str = "ofa") -> None:
+        if resolution not in RESOLUTIONS:
+            known = ", ".join(map(str, RESOLUTIONS))
+            raise DataError(f"{name}: no accuracy at '{resolution}' pixels a side is known. Give one of {known}.")
+        check_state(state, name)
+        self.name = f"{name}:{resolution}"
+        self.resolution = resolution
+        self._space = MobileNetV3()
+        layers = [nn.Linear(before, after) for before, after in pairwise(_WIDTHS)]
+        self._net = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))[:-1]
+        self._net.load_state_dict(dict(state))
+        self._net.double()
+
+    @classmethod
+    def from_file(cls, path: str | Path, resolution: str | int, space: SearchSpace) -> "AccuracyPredictor":
+        """Open a file that ``metad2a import ofa`` wrote.
+
+        Args:
+            path: ends in ``.safetensors``.
+            resolution: pixels a side of the images, also as text: the column of this oracle.
+            space: of the architectures.
+
+        Raises:
+            DataError: there is no such file, it is another one or damaged; or ``space`` has other architectures, or
+                the resolution is unknown.
+        """
+        path = Path(path)
+        if space.name != MobileNetV3.name:
+            raise DataError(
+                f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
+                f"Set space={MobileNetV3.name}, or give a table."
+            )
+        state = _read(path)
+        pixels = int(resolution) if str(resolution).isdecimal() else -1
+        if pixels not in RESOLUTIONS:
+            known = ", ".join(map(str, RESOLUTIONS))
+            raise DataError(
+                f"the oracle {path} has no column '{resolution}': its columns are pixels a side, {known}."
+            )
+        return cls(state, resolution=pixels, name=path.name)
+
+    @torch.inference_mode()
+    def evaluate(self, archs: Sequence[Architecture], *, seed: int = 0) -> Float[np.ndarray, " A"]:
+        """See ``metad2a.oracles.base.Oracle.evaluate``; the same whatever the seed.
+
+        Raises:
+            ArchitectureError: an architecture is none of the MobileNetV3 space.
+        """
+        found = [np.empty(0)]
+        for start in range(0, len(archs), _ROWS):
+            codes = torch.from_numpy(self.codes(archs[start : start + _ROWS])).double()
+            found.append(100 * self._net(codes)[:, 0].numpy())
+        # The last digits depend on what else is in the batch.
+        return np.concatenate(found).clip(0, 100).round(6)
+
+    def codes(self, archs: Sequence[Architecture]) -> Float32[np.ndarray, "A 128"]:
+        """Return what the predictor reads: kernel of each layer, expansion of each layer, and the resolution.
+
+        Each is a one among zeros; of a layer that is not used all are zero.
+        """
+        decided = self._space.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
+        used = self._space.used(archs).reshape(decided.shape)[:, :, 1::2, None]
+        kernels = np.eye(len(KERNELS))[decided[:, :, 1::2]] * used
+        expansions = np.eye(len(EXPANSIONS))[decided[:, :, 2::2]] * used
+        pixels = np.eye(len(RESOLUTIONS))[np.full(len(archs), RESOLUTIONS.index(self.resolution))]
+        parts = [kernels.reshape(len(archs), -1), expansions.reshape(len(archs), -1), pixels]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def check_state(state: Mapping[str, Any], name: str) -> None:
+    """Refuse what are not the weights of the predictor.
+
+    Raises:
+        DataError: the names or shapes are others.
+    """
+    expected: dict[str, tuple[int, ...]] = {}
+    for place, (before, after) in enumerate(pairwise(_WIDTHS)):
+        expected |= {f"{2 * place}.weight": (after, before), f"{2 * place}.bias": (after,)}
+    shapes = {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
+    wrong = sorted(expected.items() ^ shapes.items())
+    if wrong or len(shapes) < len(state):
+        what = f"'{wrong[0][0]}' is {shapes.get(wrong[0][0], 'missing')}" if wrong else "it holds more than weights"
+        raise DataError(
+            f"{name} is not Once-for-All's accuracy predictor, a network of {'-'.join(map(str, _WIDTHS))}: {what}."
+        )
+
+
+def write_predictor(path: str | Path, state: Mapping[str, Tensor]) -> None:
+    """Write the weights to a ``.safetensors`` file, atomically.
+
+    Raises:
+        DataError: these are not the weights of the predictor.
+        OutputError: the file cannot be written.
+    """
+    check_state(state, "what is to be written")
+    header = {"schema_version": SCHEMA_VERSION, "space": MobileNetV3.name, "width": WIDTH}
+    tensors = {key: tensor.detach().float().contiguous() for key, tensor in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(_HEADER)
+            if header is None:
+                raise DataError(
+                    f"the oracle {path} is no accuracy predictor. Make one of Once-for-All's file with "
+                    "`metad2a import ofa`."
+                )
+            version = json.loads(header)["schema_version"]
+            if version > SCHEMA_VERSION:
+                raise DataError(f"the oracle {path} is of a newer version ({version}). Update metad2a.")
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"cannot read the oracle {path}: {error}. Make it again with `metad2a import ofa`."
+        ) from error
