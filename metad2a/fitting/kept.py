@@ -4,13 +4,26 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metad2a.fitting.loop import DivergedError
 from metad2a.fitting.network import LabelledImages
 from metad2a.fitting.recipe import Recipe
 from metad2a.runtime import write_json
+
+
+class Measured(NamedTuple):
+    """What a training gave.
+
+    Attributes:
+        accuracy: in percent; None where it diverged.
+        seconds: that it took.
+    """
+
+    accuracy: float | None
+    seconds: float
 
 
 class KeptTrainings:
@@ -47,6 +60,24 @@ class KeptTrainings:
         row = {"arch": arch, "seed": seed, "recipe": self._recipe.to_dict()} | train(place)
         write_json(done, row)
         return row
+
+    def measured(self, arch: str, seed: int, fit: Callable[[Path], Measured]) -> Measured:
+        """Return what ``fit`` gave for this architecture and seed, now or earlier; that it diverged is kept, too.
+
+        Args:
+            arch: text.
+            seed: of the training.
+            fit: trains it; it is given ``place``, and may raise ``DivergedError``.
+        """
+
+        def train(place: Path) -> dict[str, Any]:
+            try:
+                return fit(place)._asdict()
+            except DivergedError:
+                return Measured(None, 0.0)._asdict()
+
+        row = self.once(arch, seed, train)
+        return Measured(row["accuracy"], row["seconds"])
 
 
 def _digest(*parts: LabelledImages) -> str:

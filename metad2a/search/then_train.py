@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from lightning_fabric import Fabric
 
 from metad2a.errors import ConfigError
 from metad2a.fitting.accuracy import Scores
-from metad2a.fitting.fitted import FittedNetwork, load_fitted
-from metad2a.fitting.found import fit_found, scores
-from metad2a.fitting.kept import KeptTrainings
+from metad2a.fitting.fitted import FittedNetwork
+from metad2a.fitting.found import scores
 from metad2a.fitting.loop import DivergedError
 from metad2a.fitting.parts import LoadedParts, Parts
-from metad2a.fitting.precision import one_device
 from metad2a.fitting.recipe import Recipe
+from metad2a.search.candidate_trainer import CandidateTrainer, mean_of
 from metad2a.search.result import Candidate, SearchResult
 
 
@@ -41,7 +39,7 @@ class TrainedCandidate:
     @property
     def mean(self) -> float:
         """Their mean over the seeds; NaN if a training diverged."""
-        return float(np.mean([math.nan if value is None else value for value in self.accuracies]))
+        return mean_of(self.accuracies)
 
     @property
     def std(self) -> float | None:
@@ -153,47 +151,18 @@ def then_train(
     loaded.tell_leaks()
     place: AbstractContextManager[Any] = tempfile.TemporaryDirectory() if folder is None else nullcontext(folder)
     with place as where:
-        trainer = _Trainer(loaded, recipe, Path(where), fabric or one_device())
+        space = result.best.space
+        trainer = CandidateTrainer(space, loaded, recipe, folder=Path(where), fabric=fabric)
         trained: list[TrainedCandidate] = []
-        for candidate in result.candidates[:k]:
-            trained.append(trainer.train(candidate, seeds, f"{len(trained) + 1}/{min(k, len(result.candidates))}"))
+        for number, candidate in enumerate(result.candidates[:k], start=1):
+            label = f"candidate {number}/{min(k, len(result.candidates))}"
+            rows = trainer.train(space.parse(candidate.arch), seeds, label)
+            accuracies = tuple(row.accuracy for row in rows)
+            trained.append(TrainedCandidate(candidate, accuracies, math.fsum(row.seconds for row in rows)))
             on_training(trained[-1])
         chosen = _best(trained)
-        networks = {seed: trainer.network(chosen.candidate, seed) for seed in seeds}
+        networks = {seed: trainer.network(space.parse(chosen.candidate.arch), seed) for seed in seeds}
     return _tested(tuple(trained), chosen, networks, loaded, tuple(seeds), recipe)
-
-
-class _Trainer:
-    """Trains candidates; the test images are none of its business."""
-
-    def __init__(self, parts: LoadedParts, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
-        self._parts, self._recipe, self._fabric = parts, recipe, fabric
-        self._kept = KeptTrainings(folder, recipe, parts.train, parts.valid)
-
-    def train(self, candidate: Candidate, seeds: Sequence[int], label: str) -> TrainedCandidate:
-        rows = [self._kept.once(candidate.arch, seed, partial(self._fit, candidate, seed, label)) for seed in seeds]
-        return TrainedCandidate(
-            candidate, tuple(row["accuracy"] for row in rows), math.fsum(row["seconds"] for row in rows)
-        )
-
-    def network(self, candidate: Candidate, seed: int) -> FittedNetwork:
-        return load_fitted(self._kept.place(candidate.arch, seed), device=str(self._fabric.device))
-
-    def _fit(self, candidate: Candidate, seed: int, label: str, place: Path) -> dict[str, float | None]:
-        try:
-            fit = fit_found(
-                candidate.space,
-                candidate.space.parse(candidate.arch),
-                self._parts,
-                self._recipe,
-                seed=seed,
-                fabric=self._fabric,
-                folder=place,
-                label=f"train candidate {label}, seed {seed}",
-            )
-        except DivergedError:
-            return {"accuracy": None, "seconds": 0.0}
-        return {"accuracy": fit.valid.accuracy, "seconds": fit.seconds}
 
 
 def _best(trained: Sequence[TrainedCandidate]) -> TrainedCandidate:

@@ -130,7 +130,7 @@ def test_finished_trainings_are_not_done_again(
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr("metad2a.search.then_train.fit_found", interrupted)
+    monkeypatch.setattr("metad2a.search.candidate_trainer.fit_found", interrupted)
     with pytest.raises(KeyboardInterrupt):
         then_train(result, parts, RECIPE, k=2, folder=tmp_path)
     done = then_train(result, parts, RECIPE, k=2, folder=tmp_path)
@@ -150,7 +150,7 @@ def test_trainings_that_diverge(parts: Parts, monkeypatch: pytest.MonkeyPatch) -
             raise DivergedError("wild")
         return real(space, arch, *arguments, **options)
 
-    monkeypatch.setattr("metad2a.search.then_train.fit_found", wild)
+    monkeypatch.setattr("metad2a.search.candidate_trainer.fit_found", wild)
     done = then_train(found(ABLE, THIRD), parts, RECIPE, k=9)
     assert done.chosen.candidate.rank == 2
     assert math.isnan(done.trained[0].mean)

@@ -5,14 +5,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import DataError
-from metad2a.fitting.kept import KeptTrainings
-from metad2a.fitting.loop import DivergedError
+from metad2a.fitting.kept import KeptTrainings, Measured
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.fitting.recipe import Recipe
 from metad2a.spaces.base import Architecture, SearchSpace
@@ -134,33 +132,30 @@ class FinalTraining:
         rows = []
         for seed in seeds:
             rows.append(self._one(arch, seed))
-            on_seed(seed, rows[-1]["accuracy"])
+            on_seed(seed, rows[-1].accuracy)
         return Trained(
             arch=self._space.format(arch),
-            accuracies=tuple(row["accuracy"] for row in rows),
-            seconds=math.fsum(row["seconds"] for row in rows),
+            accuracies=tuple(row.accuracy for row in rows),
+            seconds=math.fsum(row.seconds for row in rows),
         )
 
-    def _one(self, arch: Architecture, seed: int) -> dict[str, Any]:
+    def _one(self, arch: Architecture, seed: int) -> Measured:
         text = self._space.format(arch)
-        row = self._kept.once(text, seed, lambda place: self._fit(arch, seed, place.with_suffix(".pt")))
+        row = self._kept.measured(text, seed, lambda place: self._fit(arch, seed, place.with_suffix(".pt")))
         self._kept.place(text, seed).with_suffix(".pt").unlink(missing_ok=True)
         return row
 
-    def _fit(self, arch: Architecture, seed: int, state: Path) -> dict[str, float | None]:
+    def _fit(self, arch: Architecture, seed: int, state: Path) -> Measured:
         with seeded(seed):
             net = self._space.build(arch, self._num_classes, **self._recipe.scale)
-        try:
-            fitted = fit_network(
-                net,
-                self._train,
-                self._test,
-                self._recipe,
-                seed=seed,
-                fabric=self._fabric,
-                state_file=state,
-                label=f"train, seed {seed}",
-            )
-        except DivergedError:
-            return {"accuracy": None, "seconds": 0.0}
-        return {"accuracy": fitted.accuracy, "seconds": fitted.seconds}
+        fitted = fit_network(
+            net,
+            self._train,
+            self._test,
+            self._recipe,
+            seed=seed,
+            fabric=self._fabric,
+            state_file=state,
+            label=f"train, seed {seed}",
+        )
+        return Measured(fitted.accuracy, fitted.seconds)
