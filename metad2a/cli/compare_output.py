@@ -8,6 +8,7 @@ from metad2a.evaluation.compare.results import Comparison, Row
 
 _RANKS = ("kendall_all", "kendall_top10pct", "kendall_top5pct", "spearman_all", "regret_1", "regret_5", "regret_10")
 
+_CALIBRATION = ("coverage_50", "coverage_80", "coverage_95", "nll", "rmse", "mean_std")
 _GENERATED = ("validity", "uniqueness", "novelty", "unique_functions", "novel_functions", "diversity")
 
 
@@ -16,10 +17,7 @@ def show(result: Comparison) -> None:
     for facts in result.oracles:
         _print_oracle(result, facts.name, f"{facts.dataset}, told {facts.signal}; best there is {facts.best:.2f}")
     _print_ranks(result)
-    for row in result.calibration:
-        figures = ", ".join(f"{name} {row[name]:.1f}" for name in ("coverage_50", "coverage_80", "coverage_95", "nll"))
-        what = f"calibration of {row['method']} on {row['on']} ({row['unit']}; std {row['std']})"
-        output.console.print(f"{what}: {figures}", markup=False)
+    _print_numbers("calibration", result.calibration, ("method", "on", "unit", "std"), _CALIBRATION)
     _print_numbers("generated", result.generated, ("method", "what"), _GENERATED)
     for row in result.provenance:
         shares = ", ".join(

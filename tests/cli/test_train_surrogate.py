@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.search import candidate_trainer
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.read import read_run
 
@@ -78,7 +80,15 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     (tmp_path / "quick.yaml").write_text(
         "{name: quick, epochs: 1, batch_size: 8, learning_rate: 0.1, resolution: 8, scale: {channels: 2, cells: 1}}"
     )
-    assert "by training:quick" in run(*search, "--queries", 2, "--recipe", "quick.yaml").done().out
+    trained_ones = (*search, "--queries", 2, "--recipe", "quick.yaml", "--train-seeds", 2)
+    first = run(*trained_ones).done().out
+    assert "by training:quick" in first
+    with mock.patch.object(candidate_trainer, "fit_found", side_effect=AssertionError("trained again")):
+        assert run(*trained_ones).done().out.splitlines()[-2:] == first.splitlines()[-2:]
+    with mock.patch.object(candidate_trainer, "fit_found", side_effect=KeyboardInterrupt):
+        stopped = run(*search, "--queries", 3, "--recipe", "quick.yaml", "--train-seeds", 2)
+    assert stopped.code == 130
+    assert "the same command goes on with the next one" in stopped.err
     run(*search, "--queries", 2, "--oracle", "t.csv").refused("--oracle-column")
     run(*search, "--queries", -1).refused("--queries -1")
 

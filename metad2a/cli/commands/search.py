@@ -2,71 +2,36 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metad2a.cli import output
-from metad2a.costs.latency_model import LatencyModel
+from metad2a.cli.commands.search_evaluations import parts_of, query, train
+from metad2a.cli.commands.search_wanted import Wanted
+from metad2a.costs.layer_latency import read_latency_table
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipes import get_recipe
-from metad2a.runtime import check_writable, resolve_device, write_json
+from metad2a.runtime import check_writable, write_json
 from metad2a.search.explanation import Explanation, explain
 from metad2a.search.export_folder import check_replaceable
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.onnx_file import check_onnx
-from metad2a.search.querying import Queried, spend
+from metad2a.search.querying import Queried
 from metad2a.search.result import SearchResult
 from metad2a.spaces.registry import get_space
 
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
-    from metad2a.fitting.parts import Parts
     from metad2a.search.then_train import ThenTrained
+
+__all__ = ["Wanted", "command_line", "run"]
 
 _INSPECTED = (
     20_000  # images, above which a report does without: looking at all of them takes longer than the search
 )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What becomes of a result.
-
-    Attributes:
-        top: candidates to print, to show in the report and to export.
-        pareto: a cost, of which the best trade-offs are printed too.
-        json: file for all of it.
-        html: file for the report.
-        export: folder for the first candidates' networks.
-        onnx: whether they get an ONNX file; None: if the package is installed.
-        then_train: how many of the first candidates are trained; 0 trains none.
-        recipe: of these trainings.
-        train_seeds: trainings of each.
-        runs: where they are kept.
-        queries: true evaluations to spend on the candidates; 0 spends none.
-        enough: percent of accuracy that the next one must promise.
-        oracle: table of true accuracies; None: networks are really trained, in ``recipe``.
-        oracle_column: of the table.
-    """
-
-    top: int
-    pareto: str | None
-    json: Path | None
-    html: Path | None
-    export: Path | None
-    onnx: bool | None
-    then_train: int
-    recipe: str
-    train_seeds: int
-    runs: Path
-    queries: int
-    enough: float
-    oracle: Path | None
-    oracle_column: str | None
 
 
 def run(
@@ -96,11 +61,11 @@ def run(
     model = MetaD2A.open(*checkpoint, device=device)
     model.checkpoint.check(space=space)
     opened = open_data(images)
-    parts = _parts(opened, wanted)
+    parts = parts_of(opened, wanted)
     result = model.search(
         opened if parts is None else parts.train,
         cache=FeatureCache(),
-        latency=None if latency_table is None else LatencyModel.read(latency_table, model.space),
+        latency=None if latency_table is None else read_latency_table(latency_table, model.space),
         measured=wanted.top,
         **options,
     )
@@ -110,8 +75,8 @@ def run(
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
     output.print_sentences(explanation.sentences())
-    queried = _query(model, result, parts, wanted) if wanted.queries else None
-    trained = _train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
+    queried = query(model, result, parts, wanted, device) if wanted.queries else None
+    trained = train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
     _write(result, explanation, trained, queried, opened, wanted)
 
 
@@ -147,64 +112,6 @@ def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) 
     get_recipe(wanted.recipe)
     timed = options["measure_latency"] or latency_table is not None or options["max_latency_ms"] is not None
     output.check_cost(wanted.pareto, timed=timed)
-
-
-def _parts(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
-    """Divide the images where networks are to be trained: the search may see those to learn from, and no others."""
-    option = f"--then-train {wanted.then_train}" if wanted.then_train else f"--queries {wanted.queries}"
-    if not wanted.then_train and not (wanted.queries and wanted.oracle is None):
-        return None
-    if isinstance(opened, FeatureSet):
-        raise ConfigError(f"{option}: '{opened.name}' holds features, but networks learn from images.")
-    from metad2a.fitting.parts import split_parts
-
-    return split_parts(opened)
-
-
-def _query(model: MetaD2A, result: SearchResult, parts: "Parts | None", wanted: Wanted) -> Queried:
-    """Spend true evaluations: a table's, or networks really trained and measured on validation images."""
-    from metad2a.oracles.table import TableOracle
-    from metad2a.oracles.training import TrainingOracle
-
-    searcher = model.query_searcher(result)
-    oracle: TableOracle | TrainingOracle
-    if wanted.oracle is not None and wanted.oracle_column is not None:
-        oracle = TableOracle.from_file(wanted.oracle, wanted.oracle_column, model.space)
-    else:
-        assert parts is not None  # noqa: S101  (_parts has divided the images for this)
-        oracle = TrainingOracle(model.space, parts.train, parts.valid, get_recipe(wanted.recipe))
-    queried = spend(
-        searcher,
-        model.space,
-        lambda archs: oracle.evaluate(archs).tolist(),
-        queries=wanted.queries,
-        enough=wanted.enough,
-        on_query=output.print_query,
-    )
-    output.print_queried(queried, oracle.name, asked=wanted.queries)
-    return queried
-
-
-def _train(result: SearchResult, parts: "Parts", wanted: Wanted, device: str) -> "ThenTrained":
-    from metad2a.cli.fit_output import print_then_trained
-    from metad2a.fitting.precision import one_device
-    from metad2a.search.then_train import then_train
-
-    try:
-        trained = then_train(
-            result,
-            parts,
-            get_recipe(wanted.recipe),
-            k=wanted.then_train,
-            seeds=range(wanted.train_seeds),
-            folder=wanted.runs / "then-train",
-            fabric=one_device(resolve_device(device)),
-        )
-    except KeyboardInterrupt:
-        print("finished trainings are kept: the same command goes on with the next one.", file=sys.stderr)
-        raise
-    print_then_trained(trained)
-    return trained
 
 
 def _write(

@@ -1,0 +1,111 @@
+"""What ``metad2a search`` evaluates truly, when asked to: queries, and the first candidates."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from metad2a.cli import output
+from metad2a.cli.commands.search_wanted import Wanted
+from metad2a.data.features import FeatureSet
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import ConfigError
+from metad2a.fitting.recipes import get_recipe
+from metad2a.runtime import resolve_device
+from metad2a.search.metad2a import MetaD2A
+from metad2a.search.querying import Queried, spend
+from metad2a.search.result import SearchResult
+from metad2a.spaces.base import Architecture
+
+if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
+    from metad2a.fitting.parts import Parts
+    from metad2a.search.then_train import ThenTrained
+
+_TRAININGS = "then-train"  # folder in that of runs
+
+
+def parts_of(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
+    """Divide the images where networks are to be trained: the search may see those to learn from, and no others."""
+    option = f"--then-train {wanted.then_train}" if wanted.then_train else f"--queries {wanted.queries}"
+    if not wanted.then_train and not (wanted.queries and wanted.oracle is None):
+        return None
+    if isinstance(opened, FeatureSet):
+        raise ConfigError(f"{option}: '{opened.name}' holds features, but networks learn from images.")
+    from metad2a.fitting.parts import split_parts
+
+    return split_parts(opened)
+
+
+def query(model: MetaD2A, result: SearchResult, parts: "Parts | None", wanted: Wanted, device: str) -> Queried:
+    """Spend true evaluations: an oracle's, or networks really trained and measured on validation images."""
+    from metad2a.oracles.opening import open_oracle
+
+    searcher = model.query_searcher(result)
+    evaluate: Callable[[list[Architecture]], Sequence[float]]
+    if wanted.oracle is not None and wanted.oracle_column is not None:
+        oracle = open_oracle(wanted.oracle, wanted.oracle_column, model.space)
+        name, evaluate = oracle.name, lambda archs: oracle.evaluate(archs).tolist()
+    else:
+        assert parts is not None  # noqa: S101  (parts_of has divided the images for this)
+        name, evaluate = _trainings(model, parts, wanted, device)
+    with nullcontext() if wanted.oracle is not None else _kept_where_interrupted():
+        queried = spend(
+            searcher,
+            model.space,
+            evaluate,
+            queries=wanted.queries,
+            enough=wanted.enough,
+            on_query=output.print_query,
+        )
+    output.print_queried(queried, name, asked=wanted.queries)
+    return queried
+
+
+def _trainings(
+    model: MetaD2A, parts: "Parts", wanted: Wanted, device: str
+) -> tuple[str, "Callable[[list[Architecture]], Sequence[float]]"]:
+    """Return name and function of an evaluation that trains as --then-train does, and keeps it there."""
+    from metad2a.fitting.precision import one_device
+    from metad2a.search.candidate_trainer import CandidateTrainer
+
+    recipe = get_recipe(wanted.recipe)
+    loaded = parts.load(recipe.resolution)
+    loaded.tell_leaks()
+    trainer = CandidateTrainer(
+        model.space,
+        loaded,
+        recipe,
+        folder=wanted.runs / _TRAININGS,
+        fabric=one_device(resolve_device(device)),
+    )
+    return trainer.name, partial(trainer.accuracies, seeds=range(wanted.train_seeds))
+
+
+@contextmanager
+def _kept_where_interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("finished trainings are kept: the same command goes on with the next one.", file=sys.stderr)
+        raise
+
+
+def train(result: SearchResult, parts: "Parts", wanted: Wanted, device: str) -> "ThenTrained":
+    """Train the first candidates, and print what came of it."""
+    from metad2a.cli.fit_output import print_then_trained
+    from metad2a.fitting.precision import one_device
+    from metad2a.search.then_train import then_train
+
+    with _kept_where_interrupted():
+        trained = then_train(
+            result,
+            parts,
+            get_recipe(wanted.recipe),
+            k=wanted.then_train,
+            seeds=range(wanted.train_seeds),
+            folder=wanted.runs / _TRAININGS,
+            fabric=one_device(resolve_device(device)),
+        )
+    print_then_trained(trained)
+    return trained
