@@ -191,9 +191,10 @@ def inspect(
 
 @app.command(context_settings=_HYDRA)
 def train(
-    kind: Annotated[str, typer.Argument(help="generator | predictor | surrogate")], overrides: Overrides = None
+    kind: Annotated[str, typer.Argument(help="generator | predictor | surrogate | supernet")],
+    overrides: Overrides = None,
 ) -> None:
-    """Meta-train a generator, predictor or surrogate; Hydra overrides such as experiment=demo, -m seed=0,1,2."""
+    """Meta-train a generator, predictor or surrogate, or train a supernet; Hydra overrides such as experiment=demo."""
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.train(kind, overrides or [])

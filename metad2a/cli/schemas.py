@@ -198,6 +198,23 @@ class BuildDatabaseConf:
 
 
 @dataclass
+class TrainSupernetConf:
+    """metad2a train supernet."""
+
+    task_name: str = MISSING
+    dataset: str = MISSING
+    valid_fraction: float = MISSING
+    drawn: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
+    note: str = MISSING
+    recipe: dict[str, Any] = field(default_factory=dict)
+    tracker: TrackerConf = field(default_factory=TrackerConf)
+    runs: str = MISSING
+
+
+@dataclass
 class FitNetworkConf:
     """metad2a fit-network."""
 
@@ -226,6 +243,7 @@ def register() -> None:
     store.store(name="base_compare", node=CompareConf)
     store.store(name="base_build_database", node=BuildDatabaseConf)
     store.store(name="base_fit_network", node=FitNetworkConf)
+    store.store(name="base_train_supernet", node=TrainSupernetConf)
     store.store(group="model", name="base_generator", node=GeneratorConf)
     store.store(group="model", name="base_predictor", node=PredictorConf)
     store.store(group="model", name="base_surrogate", node=SurrogateConf)

@@ -13,6 +13,7 @@ from metad2a.spaces.base import ArchBatch, Architecture
 from metad2a.spaces.networks.memory import mobile_network_memory
 from metad2a.spaces.networks.mobilenetv3 import (
     DEPTHS,
+    DOWNSAMPLING,
     EXPANSIONS,
     KERNELS,
     LAYERS,
@@ -28,7 +29,7 @@ from metad2a.spaces.scale import checked_scale
 START, END, FIRST_LAYER = 0, 1, 2
 """Vertex types; a layer has type ``FIRST_LAYER + 9 * depth + 3 * kernel + expansion``, in positions."""
 KINDS = len(KERNELS) * len(EXPANSIONS)
-DEFAULT_SCALE = {"width": 100}
+DEFAULT_SCALE = {"width": 100, "downsampling": DOWNSAMPLING}
 
 
 class MobileNetV3(ProductSpace):
@@ -46,7 +47,8 @@ class MobileNetV3(ProductSpace):
 
     The networks have the scale option ``width``: channels of all layers, in percent of Once-for-All's first
     network, rounded to multiples of eight (default 100; Once-for-All published 120 as well). They are made for
-    224 pixels, and take images of any resolution.
+    224 pixels, and take images of any resolution; for small ones there is ``downsampling``, the pixels a side of
+    the image that become one (default 32; 16, 8, 4, 2 and 1 leave out halvings).
     """
 
     name = "mobilenetv3"
@@ -109,6 +111,14 @@ class MobileNetV3(ProductSpace):
             marked = [f"~{layer}" for layer in layers[depth:] if unused]
             stages.append(f"d{depth}:" + "-".join(layers[:depth] + marked))
         return "+".join(stages)
+
+    def layers(self, arch: Architecture) -> list[list[tuple[int, int]]]:
+        """Return the kernel and the expansion of each layer in use, by stage: what its network is built of.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space.
+        """
+        return [blocks[:depth] for depth, blocks in self._stages(arch)]
 
     def _stages(self, arch: Architecture) -> list[tuple[int, list[tuple[int, int]]]]:
         """Return each stage's depth, and the kernel and the expansion of its four layers."""
@@ -195,6 +205,17 @@ class MobileNetV3(ProductSpace):
 
     # --- the set ------------------------------------------------------------------------------------------
 
+    def used(self, archs: Sequence[Architecture]) -> Bool[np.ndarray, "B D"]:
+        """Return which decisions each network depends on: all but kernel and expansion of layers beyond a depth.
+
+        Raises:
+            ArchitectureError: one of ``archs`` is none of this space.
+        """
+        depths, _, _ = self._decisions(archs)
+        layers = np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
+        depth_is_used = np.ones((len(archs), STAGES, 1), dtype=bool)
+        return np.concatenate([depth_is_used, layers.repeat(2, axis=2)], axis=2).reshape(-1, len(self.options))
+
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
         """Return another network, which differs from ``arch`` in one decision.
 
@@ -203,16 +224,27 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: ``arch`` is none of this space.
         """
-        depths, _, _ = self._decisions([arch])
-        used = np.arange(LAYERS) < np.array(DEPTHS)[depths[0]][:, None]
-        matters = np.concatenate([np.ones((STAGES, 1), dtype=bool), used.repeat(2, axis=1)], axis=1)
-        position = int(rng.choice(np.flatnonzero(matters)))
+        position = int(rng.choice(np.flatnonzero(self.used([arch])[0])))
         choices = list(arch.choices)
         choices[position] += int(rng.integers(1, self.options[position]))
         choices[position] %= self.options[position]
         return Architecture(self.name, tuple(choices))
 
     # --- networks -----------------------------------------------------------------------------------------
+
+    def size_options(self, scale: Mapping[str, int], num_classes: int, resolution: int = 1) -> dict[str, int]:
+        """Return all scale options, those given and the defaults of the others.
+
+        Raises:
+            ArchitectureError: an option is unknown, or a number cannot be used.
+        """
+        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
+        if DOWNSAMPLING % size["downsampling"]:
+            raise ArchitectureError(
+                f"a network of '{self.name}' cannot have downsampling={size['downsampling']}. "
+                f"Give 1, 2, 4, 8, 16 or {DOWNSAMPLING}."
+            )
+        return size
 
     def build(self, arch: Architecture, num_classes: int, **scale: int) -> MobileNetV3Network:
         """Return the freshly initialised network of ``arch``: (B, 3, height, width) images -> (B, num_classes).
@@ -222,14 +254,13 @@ class MobileNetV3(ProductSpace):
         Args:
             arch: what to build.
             num_classes: outputs.
-            scale: ``width``, see the class.
+            scale: ``width`` and ``downsampling``, see the class.
 
         Raises:
             ArchitectureError: ``arch`` is none of this space, or the network cannot have this size.
         """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
-        stages = [layers[:depth] for depth, layers in self._stages(arch)]
-        return MobileNetV3Network(stages, num_classes, **size)
+        size = self.size_options(scale, num_classes)
+        return MobileNetV3Network(self.layers(arch), num_classes, **size)
 
     def source(self, arch: Architecture, num_classes: int, **scale: int) -> str:
         """Return code that defines ``class Network``, the network of ``arch``; see ``SearchSpace.source``.
@@ -237,9 +268,8 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: as for ``build``.
         """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
-        stages = [layers[:depth] for depth, layers in self._stages(arch)]
-        return mobile_network_source(stages, num_classes, **size)
+        size = self.size_options(scale, num_classes)
+        return mobile_network_source(self.layers(arch), num_classes, **size)
 
     def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> Int64[np.ndarray, " B"]:
         """Return the number of trainable parameters of each network, without building any.
@@ -247,7 +277,7 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: as for ``build``.
         """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes)
+        size = self.size_options(scale, num_classes)
         return count_params(*self._decisions(archs), num_classes, width=size["width"])
 
     def flops(
@@ -261,8 +291,8 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: as for ``build``, or ``resolution`` is less than one pixel.
         """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
-        return count_flops(*self._decisions(archs), num_classes, resolution, width=size["width"])
+        size = self.size_options(scale, num_classes, resolution)
+        return count_flops(*self._decisions(archs), num_classes, resolution, **size)
 
     def memory(
         self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
@@ -272,8 +302,8 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: as for ``flops``.
         """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
-        return mobile_network_memory(*self._decisions(archs), num_classes, resolution, width=size["width"])
+        size = self.size_options(scale, num_classes, resolution)
+        return mobile_network_memory(*self._decisions(archs), num_classes, resolution, **size)
 
 
 # --- the form of Once-for-All and MetaD2A ---------------------------------------------------------------------

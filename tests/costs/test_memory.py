@@ -47,6 +47,7 @@ CASES: list[tuple[SearchSpace, int, dict[str, int]]] = [
     (NASBench201(), 8, {"channels": 5, "cells": 2}),
     (MobileNetV3(), 224, {}),
     (MobileNetV3(), 51, {"width": 120}),
+    (MobileNetV3(), 16, {"width": 35, "downsampling": 8}),
 ]
 
 

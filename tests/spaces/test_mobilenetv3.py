@@ -19,7 +19,7 @@ from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import ArchBatch, Architecture
 from metad2a.spaces.convert import from_pyg, to_pyg_batch
 from metad2a.spaces.mobilenetv3 import MobileNetV3, from_official, to_official
-from metad2a.spaces.networks.mobilenetv3 import Block, BlockShape, SqueezeExcite
+from metad2a.spaces.networks.mobilenetv3 import Block, BlockShape, SqueezeExcite, strides
 
 SPACE = MobileNetV3()
 FIRST = (
@@ -301,15 +301,40 @@ def described(block: nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
     return "expanded_conv-" + "-".join(parts)
 
 
-@given(choices, st.integers(1, 300), st.integers(1, 2000), st.integers(1, 300))
+@given(
+    choices,
+    st.integers(1, 300),
+    st.integers(1, 2000),
+    st.fixed_dictionaries({"width": st.integers(1, 300), "downsampling": st.sampled_from([1, 2, 4, 8, 16, 32])}),
+)
 @settings(max_examples=8, deadline=None)
-def test_costs_are_those_of_the_networks(drawn: tuple[int, ...], resolution: int, classes: int, width: int) -> None:
+def test_costs_are_those_of_the_networks(
+    drawn: tuple[int, ...], resolution: int, classes: int, scale: dict[str, int]
+) -> None:
     arch = Architecture("mobilenetv3", drawn)
     with torch.device("meta"):
-        network = SPACE.build(arch, classes, width=width)
+        network = SPACE.build(arch, classes, **scale)
     params = sum(weight.numel() for weight in network.parameters())
-    assert SPACE.params([arch], classes, width=width).tolist() == [params]
-    assert SPACE.flops([arch], classes, resolution, width=width).tolist() == [measured(network, resolution)]
+    assert SPACE.params([arch], classes, **scale).tolist() == [params]
+    assert SPACE.flops([arch], classes, resolution, **scale).tolist() == [measured(network, resolution)]
+
+
+@pytest.mark.parametrize(
+    ("downsampling", "expected"),
+    [
+        (32, (2, 2, 2, 2, 1, 2)),
+        (16, (2, 1, 2, 2, 1, 2)),
+        (8, (2, 1, 2, 1, 1, 2)),
+        (4, (1, 1, 2, 1, 1, 2)),
+        (2, (1, 1, 1, 1, 1, 2)),
+        (1, (1, 1, 1, 1, 1, 1)),
+    ],
+)
+def test_small_images_are_halved_less_often(downsampling: int, expected: tuple[int, ...]) -> None:
+    with torch.device("meta"):
+        network = SPACE.build(SMALLEST, 2, downsampling=downsampling)
+    found = [network.stem.conv.stride[0], *(stage[0].body.depthwise.conv.stride[0] for stage in network.stages)]
+    assert tuple(found) == strides(downsampling) == expected
 
 
 def test_costs_are_counted_for_many_at_once() -> None:
@@ -379,6 +404,7 @@ def test_signals_keep_their_size_at_the_start() -> None:
     [
         ({"num_classes": 0}, "num_classes=0"),
         ({"num_classes": 3, "width": 0}, "width=0"),
+        ({"num_classes": 3, "downsampling": 6}, "downsampling=6. Give 1, 2, 4, 8, 16 or 32."),
         ({"num_classes": 3, "widht": 8}, "Did you mean 'width'?"),
     ],
 )

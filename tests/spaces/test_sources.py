@@ -65,6 +65,7 @@ def test_written_chains_are_the_built_ones(choices: list[int] | None) -> None:
         [Architecture("mobilenetv3", tuple(choices))] if choices else CHAINS.sample(1, np.random.default_rng(0))
     )
     check_equal(CHAINS, arch, side=33, width=10)
+    check_equal(CHAINS, arch, side=9, width=10, downsampling=4)
 
 
 @pytest.mark.parametrize(

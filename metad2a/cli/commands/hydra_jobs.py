@@ -15,6 +15,7 @@ from metad2a.cli.jobs import compare as compare_job
 from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import fit_network as fit_network_job
 from metad2a.cli.jobs import train as train_job
+from metad2a.cli.jobs import train_supernet as train_supernet_job
 from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
 from metad2a.training.objectives import NEW_TASKS
@@ -26,14 +27,18 @@ JOBS: dict[str, Job] = {
     "compare": compare_job.run,
     "build-database": build_database_job.run,
     "fit-network": fit_network_job.run,
+    "train-supernet": train_supernet_job.run,
 }
-KINDS = ("generator", "predictor", "surrogate")
+KINDS = ("generator", "predictor", "surrogate", train_supernet_job.KIND)
 
 
 def train(kind: str, overrides: Sequence[str]) -> None:
     """Meta-train; print a summary of all runs of a sweep."""
     if kind not in KINDS:
         raise unknown_name("model", kind, KINDS)
+    if kind == train_supernet_job.KIND:
+        launch("train_supernet", overrides, _job("train-supernet", []))
+        return
     finished: list[tuple[Path, dict[str, float | int]]] = []
     chosen = [_experiment_of(kind, text) for text in overrides]
     try:

@@ -89,12 +89,13 @@ def mobile_network_memory(
     resolution: int,
     *,
     width: int,
+    downsampling: int = mobilenetv3.DOWNSAMPLING,
 ) -> Int64[np.ndarray, " B"]:
     """Return the bytes of one forward pass of one image through each network; see ``mobilenetv3.count_flops``."""
     decisions = (depths, kernels, expansions)
     stem, last, expanded, _ = mobilenetv3.fixed_widths(width)
-    sides = mobilenetv3.stage_sides(resolution)
-    blocks = mobilenetv3.all_blocks(width)
+    sides = mobilenetv3.stage_sides(resolution, downsampling)
+    blocks = mobilenetv3.all_blocks(width, downsampling)
     start = _FLOAT * stem * sides[0] ** 2  # the output of the first block: alive to the end of the last stage
     given = {stage: block.inputs * sides[stage] ** 2 * _FLOAT for stage, layer, block in blocks if layer == 0}
     alive = []

@@ -1,5 +1,6 @@
 """The networks of the MobileNetV3 space of Once-for-All, and what they cost."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ STAGES, LAYERS = 5, 4
 
 _STEM, _EXPAND, _FEATURES = 16, 960, 1280
 _WIDTHS = (24, 40, 80, 112, 160)
-_STRIDES = (2, 2, 2, 1, 2)
+_STRIDES = (2, 2, 2, 2, 1, 2)  # of the stem and of the stages
+DOWNSAMPLING = 32
+"""Pixels a side of the image for one of the last stage, as Once-for-All has it; the product of the strides."""
+_LEFT_OUT = (1, 3, 0, 2, 5)  # of the strides, the first one first
 _SQUEEZES = (False, True, False, True, True)
 _HARD_SWISHES = (False, False, True, True, True)
 
@@ -36,6 +40,19 @@ def fixed_widths(width: int) -> tuple[int, int, int, int]:
     """Return the channels of the stem, of the last stage, of the head, and of the features that it gives."""
     stem, last, expanded, features = (_scaled(base, width) for base in (_STEM, _WIDTHS[-1], _EXPAND, _FEATURES))
     return stem, last, expanded, features
+
+
+def strides(downsampling: int = DOWNSAMPLING) -> tuple[int, ...]:
+    """Return the strides of the stem and of each stage, whose product is ``downsampling``, a power of two up to 32.
+
+    Small images need fewer halvings: that of the first stage is left out, then those of the third stage, the stem,
+    the second and the last stage, so that what stays is spread over the network.
+    """
+    kept = list(_STRIDES)
+    for place in _LEFT_OUT:
+        if math.prod(kept) > downsampling:
+            kept[place] = 1
+    return tuple(kept)
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,16 @@ class BlockShape:
         return cls(channels, channels, channels, kernel=3, stride=1, squeezed=0, hard_swish=False)
 
     @classmethod
-    def searched(cls, stage: int, layer: int, *, kernel: int, expansion: int, width: int) -> "BlockShape":
+    def searched(
+        cls,
+        stage: int,
+        layer: int,
+        *,
+        kernel: int,
+        expansion: int,
+        width: int,
+        downsampling: int = DOWNSAMPLING,
+    ) -> "BlockShape":
         """Return the block at ``layer`` of ``stage``, both from 0."""
         outputs = _scaled(_WIDTHS[stage], width)
         before = _WIDTHS[stage - 1] if stage else _STEM
@@ -78,7 +104,7 @@ class BlockShape:
             expanded,
             outputs,
             kernel=kernel,
-            stride=1 if layer else _STRIDES[stage],
+            stride=1 if layer else strides(downsampling)[1 + stage],
             squeezed=_divisible(expanded // 4) if _SQUEEZES[stage] else 0,
             hard_swish=_HARD_SWISHES[stage],
         )
@@ -199,20 +225,31 @@ class MobileNetV3Network(nn.Module):
         stages: the kernel and the expansion of each layer that is used, by stage.
         num_classes: outputs.
         width: channels of every layer, in percent of the original; multiples of eight come out.
+        downsampling: pixels a side of the image for one of the last stage; see ``strides``.
     """
 
-    def __init__(self, stages: Sequence[Sequence[tuple[int, int]]], num_classes: int, *, width: int) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Sequence[tuple[int, int]]],
+        num_classes: int,
+        *,
+        width: int,
+        downsampling: int = DOWNSAMPLING,
+    ) -> None:
         super().__init__()
+        size = {"width": width, "downsampling": downsampling}
         stem, last, expanded, features = fixed_widths(width)
         self.stem = nn.Sequential(
-            OrderedDict(**_conv_norm(3, stem, kernel=3, stride=2), act=_activation(hard_swish=True))
+            OrderedDict(
+                **_conv_norm(3, stem, kernel=3, stride=strides(downsampling)[0]), act=_activation(hard_swish=True)
+            )
         )
         self.first = Block(BlockShape.first(width))
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(
                     *(
-                        Block(BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width))
+                        Block(BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, **size))
                         for layer, (kernel, expansion) in enumerate(layers)
                     )
                 )
@@ -276,6 +313,7 @@ def count_flops(
     resolution: int,
     *,
     width: int,
+    downsampling: int = DOWNSAMPLING,
 ) -> Int64[np.ndarray, " B"]:
     """Return the multiply-adds of convolutions and classifier of each network, for one image.
 
@@ -286,28 +324,30 @@ def count_flops(
         num_classes: outputs of the networks.
         resolution: pixels a side of the image.
         width: see ``MobileNetV3Network``.
+        downsampling: see ``MobileNetV3Network``.
     """
     stem, last, expanded, features = fixed_widths(width)
-    sides = stage_sides(resolution)
+    sides = stage_sides(resolution, downsampling)
     fixed = 27 * stem * sides[0] ** 2 + BlockShape.first(width).flops(sides[0])
     fixed += last * expanded * sides[-1] ** 2 + expanded * features + features * num_classes
     # A stage's first layer sees the pixels of the stage before.
-    searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in all_blocks(width)]
+    searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in all_blocks(width, downsampling)]
     return fixed + sum_used(np.array(searched, dtype=np.int64), depths, kernels, expansions)
 
 
-def stage_sides(resolution: int) -> list[int]:
+def stage_sides(resolution: int, downsampling: int = DOWNSAMPLING) -> list[int]:
     """Return the pixels a side of what comes into each stage, and of what comes out of the last one."""
-    sides = [_strided(resolution, 2)]
-    for stride in _STRIDES:
+    sides = [resolution]
+    for stride in strides(downsampling):
         sides.append(_strided(sides[-1], stride))
-    return sides
+    return sides[1:]
 
 
-def all_blocks(width: int) -> list[tuple[int, int, BlockShape]]:
+def all_blocks(width: int, downsampling: int = DOWNSAMPLING) -> list[tuple[int, int, BlockShape]]:
     """Return every block there can be, with its stage and layer; the expansion changes fastest."""
+    size = {"width": width, "downsampling": downsampling}
     return [
-        (stage, layer, BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width))
+        (stage, layer, BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, **size))
         for stage, layer, kernel, expansion in product(range(STAGES), range(LAYERS), KERNELS, EXPANSIONS)
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metad2a.spaces.networks.mobilenetv3 import BlockShape, fixed_widths
+from metad2a.spaces.networks.mobilenetv3 import DOWNSAMPLING, BlockShape, fixed_widths, strides
 
 _HEAD = '''\
 from collections import OrderedDict
@@ -87,7 +87,7 @@ class Network(nn.Module):
 
     def __init__(self, num_classes: int = @CLASSES@) -> None:
         super().__init__()
-        stem = conv_norm(3, @STEM@, kernel=3, stride=2)
+        stem = conv_norm(3, @STEM@, kernel=3, stride=@STRIDE@)
         self.stem = nn.Sequential(OrderedDict(**stem, act=activation(swish=True)))
         self.first = @FIRST@
         self.stages = nn.Sequential(
@@ -122,23 +122,31 @@ _TAIL = '''\
 '''
 
 
-def mobile_network_source(stages: Sequence[Sequence[tuple[int, int]]], num_classes: int, *, width: int) -> str:
+def mobile_network_source(
+    stages: Sequence[Sequence[tuple[int, int]]],
+    num_classes: int,
+    *,
+    width: int,
+    downsampling: int = DOWNSAMPLING,
+) -> str:
     """Return code that defines ``Network``, equal to ``MobileNetV3Network`` of the same arguments.
 
     The names of its parameters are the same.
     """
     stem, last, expanded, features = fixed_widths(width)
+    size = {"width": width, "downsampling": downsampling}
     lines = []
     for stage, layers in enumerate(stages):
         lines.append("            nn.Sequential(")
         for layer, (kernel, expansion) in enumerate(layers):
-            shape = BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, width=width)
+            shape = BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, **size)
             lines.append(f"                {_block(shape)},")
         lines.append("            ),")
     text = _HEAD + "\n".join(lines) + "\n" + _TAIL
     for name, value in {
         "CLASSES": num_classes,
         "STEM": stem,
+        "STRIDE": strides(downsampling)[0],
         "FIRST": _block(BlockShape.first(width)),
         "LAST": last,
         "EXPANDED": expanded,

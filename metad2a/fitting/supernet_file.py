@@ -1,0 +1,171 @@
+"""Trained supernets in a file: safetensors, with all that is needed to use them in its JSON header."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import metad2a
+from metad2a.errors import CheckpointError, unknown_name
+from metad2a.runtime import atomic_path
+from metad2a.spaces.networks.supernet import Supernet
+
+SCHEMA_VERSION = 1
+SUFFIX = ".safetensors"
+SUPERNET_FILE = f"supernet{SUFFIX}"
+_HEADER = "metad2a-supernet"
+_SEEN, _WEIGHTS = "seen", "net."
+_TOLD = ("classes", "resolution", "mean", "std", "scores", "provenance")
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """A trained supernet, and what it must be given.
+
+    Attributes:
+        net: the shared weights.
+        classes: names, in the order of the rows of its head.
+        resolution: pixels a side of its images.
+        mean: of the channels (RGB, 0 to 255); it is subtracted.
+        std: their standard deviation, by which what is left is divided.
+        seen: ``image_keys`` of the images that it was trained on, sorted; empty where nobody knows.
+        scores: measured at the end of its training, by name.
+        provenance: where it comes from: data, recipe, seed, version.
+    """
+
+    net: Supernet
+    classes: tuple[str, ...]
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    seen: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    scores: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on all that decides the accuracy of its networks."""
+        digest = hashlib.blake2b(digest_size=8)
+        told = [self.classes, self.resolution, self.mean, self.std, self.net.size]
+        digest.update(json.dumps(told).encode())
+        for name, tensor in sorted(self.net.state_dict().items()):
+            if "running_" not in name and "num_batches" not in name:  # replaced before a network is used
+                digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def rows(self, classes: Sequence[str]) -> list[int]:
+        """Return the rows of the head that tell ``classes`` apart.
+
+        Raises:
+            UnknownNameError: it was not trained on one of them.
+        """
+        places = {name: row for row, name in enumerate(self.classes)}
+        for name in classes:
+            if name not in places:
+                raise unknown_name("class of the supernet", name, places)
+        return [places[name] for name in classes]
+
+    def of_width(self, width: int | None) -> "TrainedSupernet":
+        """Return it, if its networks have this width in percent; None is any.
+
+        Raises:
+            CheckpointError: they have another one.
+        """
+        own = self.net.size["width"]
+        if width not in (None, own):
+            raise CheckpointError(
+                f"the supernet's networks have width {own}, not {width}. Give one of width {width}."
+            )
+        return self
+
+    def has_seen(self, images: UInt8[Tensor, "n 3 s s"]) -> Bool[np.ndarray, " n"]:
+        """Return which ``images`` of its resolution it was trained on, pixel for pixel."""
+        return np.isin(image_keys(images), self.seen)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically.
+
+        Raises:
+            CheckpointError: ``path`` does not end in ``.safetensors``.
+            OutputError: it cannot be written.
+        """
+        if Path(path).suffix != SUFFIX:
+            raise CheckpointError(f"{path}: the name of a supernet's file ends in {SUFFIX}.")
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "metad2a_version": metad2a.__version__,
+            "size": self.net.size,
+        } | {name: getattr(self, name) for name in _TOLD}
+        tensors = {
+            _WEIGHTS + name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()
+        }
+        tensors[_SEEN] = torch.from_numpy(self.seen)
+        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={_HEADER: text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "TrainedSupernet":
+        """Read a file that ``save`` wrote.
+
+        Raises:
+            CheckpointError: there is none, or it is another file, of a newer version, or damaged.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise CheckpointError(
+                f"there is no supernet {path}. `metad2a train supernet` makes one: its run folder has "
+                f"checkpoints/{SUPERNET_FILE}."
+            )
+        header, tensors = _read(path)
+        try:
+            told = {name: header[name] for name in _TOLD}
+            told |= {name: tuple(told[name]) for name in ("classes", "mean", "std")}
+            net = Supernet(len(told["classes"]), **header["size"])
+            seen = tensors.pop(_SEEN).numpy()
+            net.load_state_dict({name.removeprefix(_WEIGHTS): value for name, value in tensors.items()})
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}. Get the file again.") from error
+        return cls(net.eval(), seen=seen, **told)
+
+
+def image_keys(images: UInt8[Tensor, "n 3 s s"]) -> Int64[np.ndarray, " n"]:
+    """Return a number for each image that depends on its pixels alone."""
+    pixels = images.cpu().contiguous().numpy()
+    digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
+    return np.frombuffer(digests, np.int64).copy()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _header(path, file.metadata() or {})
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no safetensors file, or a damaged one: {error}.") from error
+
+
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if _HEADER not in metadata:
+        raise CheckpointError(f"{path} holds no supernet: `metad2a train supernet` writes them.")
+    try:
+        header: dict[str, Any] = json.loads(metadata[_HEADER])
+        version = int(header["schema_version"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
+    if version > SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} has format {version}; this is metad2a {metad2a.__version__}, which reads formats up to "
+            f"{SCHEMA_VERSION}. Upgrade metad2a."
+        )
+    return header

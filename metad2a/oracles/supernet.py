@@ -1,0 +1,111 @@
+"""Accuracies of inherited weights: what networks of a supernet are worth without training them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import DataError
+from metad2a.fitting.network import LabelledImages, normalizer
+from metad2a.fitting.supernet import CALIBRATION_IMAGES, inherited_accuracy
+from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
+from metad2a.fitting.supernet_ofa import read_ofa_supernet
+from metad2a.runtime import progress, torch_rng
+from metad2a.spaces.base import Architecture
+from metad2a.spaces.mobilenetv3 import MobileNetV3
+
+
+def open_supernet(path: str | Path, *, width: int | None = None) -> TrainedSupernet:
+    """Open a file of ``metad2a train supernet`` (``.safetensors``), or weights that Once-for-All published.
+
+    Args:
+        path: of the file.
+        width: that its networks must have, in percent; any when None.
+
+    Raises:
+        CheckpointError: see ``TrainedSupernet.load`` and ``read_ofa_supernet``, or the networks have another width.
+    """
+    if Path(path).suffix != SUFFIX:
+        return read_ofa_supernet(path, width=width)
+    return TrainedSupernet.load(path).of_width(width)
+
+
+class SupernetOracle:
+    """Accuracies of networks of the MobileNetV3 space with weights inherited from a supernet.
+
+    A network takes the rows of the head for the classes of the data set, the statistics of its normalisations are
+    measured on training images, and it classifies those validation images that the supernet was not trained on.
+
+    Args:
+        supernet: whose weights.
+        train: images for the statistics, of ``supernet.resolution``.
+        valid: images to measure on.
+        classes: names of the classes of both, all of which the supernet was trained on.
+        space: of the architectures: MobileNetV3, in any of its codes.
+        calibration: how many images the statistics are measured on, at most.
+
+    Raises:
+        DataError: there are no images that the supernet has not seen, or too few for the statistics.
+        UnknownNameError: the supernet was not trained on one of the classes.
+    """
+
+    def __init__(
+        self,
+        supernet: TrainedSupernet,
+        train: LabelledImages,
+        valid: LabelledImages,
+        classes: Sequence[str],
+        *,
+        space: MobileNetV3 | None = None,
+        calibration: int = CALIBRATION_IMAGES,
+    ) -> None:
+        self.name = f"supernet:{supernet.fingerprint}"
+        self._net, self._rows = supernet.net, supernet.rows(classes)
+        self._space = space or MobileNetV3()
+        fresh = torch.from_numpy(~supernet.has_seen(valid.images))
+        if len(train) < 2 or not fresh.any():
+            raise DataError(
+                f"accuracies of inherited weights need two images for statistics and one to measure on; given are "
+                f"{len(train)} and {len(valid)}, of which the supernet was trained on {int((~fresh).sum())}. "
+                "Give images that were held out from its training."
+            )
+        self._train, self._calibration = train, calibration
+        self._valid = LabelledImages(valid.images[fresh], valid.labels[fresh])
+        self._normalize = normalizer(torch.tensor(supernet.mean), torch.tensor(supernet.std), torch.device("cpu"))
+
+    @classmethod
+    def of(
+        cls, supernet: TrainedSupernet, train: ImageSet, valid: ImageSet, *, space: MobileNetV3 | None = None
+    ) -> "SupernetOracle":
+        """Return the oracle of a data set; ``train`` and ``valid`` have the same classes.
+
+        Raises:
+            DataError: an image cannot be read, or see the class.
+            UnknownNameError: see the class.
+        """
+        supernet.rows(valid.classes)  # told before images are read
+        parts = (LabelledImages.of(part, supernet.resolution) for part in (train, valid))
+        return cls(supernet, *parts, valid.classes, space=space)
+
+    @property
+    def images(self) -> int:
+        """How many images accuracies are measured on."""
+        return len(self._valid)
+
+    def evaluate(self, archs: Sequence[Architecture], *, seed: int = 0) -> Float[np.ndarray, " A"]:
+        """See ``metad2a.oracles.base.Oracle.evaluate``; ``seed`` decides which images make the statistics.
+
+        Raises:
+            ArchitectureError: one of them is none of the space.
+        """
+        networks = {self._space.canonical(arch): self._space.layers(arch) for arch in archs}
+        order = torch.randperm(len(self._train), generator=torch_rng("calibration", seed))
+        calibration = self._normalize(self._train.images[order[: self._calibration]])
+        known = {
+            text: inherited_accuracy(self._net, layers, calibration, self._valid, self._normalize, self._rows)
+            for text, layers in progress(networks.items(), label="evaluate networks", total=len(networks))
+        }
+        return np.array([known[self._space.canonical(arch)] for arch in archs], dtype=np.float64)
