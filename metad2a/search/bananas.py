@@ -1,14 +1,14 @@
 """An ensemble of predictors, each of which is believed in turn (BANANAS)."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import Float
 
 from metad2a.errors import ConfigError
-from metad2a.search.model_based import ModelBased
-from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.search.model_based import ModelBased, ModelOptions
+from metad2a.spaces.base import SearchSpace
 
 
 class Bananas(ModelBased):
@@ -25,7 +25,7 @@ class Bananas(ModelBased):
         member: ``mlp`` (small networks, each from other weights), or ``ridge`` (regression on decisions and pairs
             of them, each on a bootstrap sample): three times as fast, and worse.
         members: of the ensemble.
-        options: ``seed``, ``first``, ``initial``, ``candidates``, ``every``.
+        options: see ``ModelOptions``.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -37,19 +37,15 @@ class Bananas(ModelBased):
         self,
         space: SearchSpace,
         *,
-        seed: int = 0,
-        first: Sequence[Architecture] = (),
-        initial: int = 10,
-        candidates: int = 400,
-        every: int = 10,
         member: str = "mlp",
         members: int = 5,
+        **options: Unpack[ModelOptions],
     ) -> None:
         if member not in _MEMBERS:
             raise ConfigError(f"bananas: member='{member}'. Choose one of {', '.join(_MEMBERS)}.")
         if members < 2:
             raise ConfigError(f"bananas: members={members}. An ensemble has at least 2.")
-        super().__init__(space, seed=seed, first=first, initial=initial, candidates=candidates, every=every)
+        super().__init__(space, **options)
         self._member, self._members = member, members
 
     def _fit(self, x: Float[np.ndarray, "V F"], values: Float[np.ndarray, " V"]) -> Any:

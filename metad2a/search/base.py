@@ -1,8 +1,8 @@
 """What a searcher is: it asks for architectures to evaluate and is told their values."""
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Unpack, get_args, get_origin, get_type_hints, runtime_checkable
 
 from metad2a import plugins
 from metad2a.errors import ConfigError
@@ -69,11 +69,22 @@ def get_searcher(name: str, space: SearchSpace, *, seed: int = 0, **options: Any
         UserError: it needs a package that is not installed.
     """
     make = plugins.load("searchers", name)
-    taken = inspect.signature(make).parameters
-    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
-        known = sorted(set(taken) - {"space", "seed"})
-        for option in options:
-            if option not in known:
-                raise ConfigError(f"searcher '{name}' has no option '{option}'. Its options: {', '.join(known)}.")
+    known = _options_of(make)
+    unknown = next((option for option in options if known is not None and option not in known), None)
+    if unknown is not None:
+        raise ConfigError(f"searcher '{name}' has no option '{unknown}'. Its options: {', '.join(known or ())}.")
     searcher: Searcher = make(space, seed=seed, **options)
     return searcher
+
+
+def _options_of(make: Callable[..., Searcher]) -> list[str] | None:
+    """Return the names of a searcher's options; None where it takes any."""
+    names: set[str] = set()
+    for one in inspect.signature(make, eval_str=True).parameters.values():
+        if one.kind is not inspect.Parameter.VAR_KEYWORD:
+            names.add(one.name)
+        elif get_origin(one.annotation) is Unpack:
+            names |= set(get_type_hints(*get_args(one.annotation)))
+        else:
+            return None
+    return sorted(names - {"space", "seed"})

@@ -1,9 +1,9 @@
 """Bayesian optimisation: a Gaussian process of the values, and what it expects to gain."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from metad2a.errors import ConfigError
-from metad2a.search.model_based import ModelBased, one_hot
-from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.search.model_based import ModelBased, ModelOptions, one_hot
+from metad2a.spaces.base import SearchSpace
 
 _ACQUISITIONS = ("ei", "ucb")
 
@@ -29,7 +29,7 @@ class BayesianOptimization(ModelBased):
         space: what is searched.
         acquisition: ``ei`` or ``ucb``.
         kappa: of ``ucb``: standard deviations above the mean.
-        options: ``seed``, ``first``, ``initial``, ``candidates``, ``every``.
+        options: see ``ModelOptions``.
 
     Raises:
         ConfigError: an option cannot be used, or botorch is not installed.
@@ -41,20 +41,16 @@ class BayesianOptimization(ModelBased):
         self,
         space: SearchSpace,
         *,
-        seed: int = 0,
-        first: Sequence[Architecture] = (),
-        initial: int = 10,
-        candidates: int = 400,
-        every: int = 10,
         acquisition: str = "ei",
         kappa: float = 2.0,
+        **options: Unpack[ModelOptions],
     ) -> None:
         if acquisition not in _ACQUISITIONS:
             raise ConfigError(f"bayesian: acquisition='{acquisition}'. Choose one of {', '.join(_ACQUISITIONS)}.")
         if kappa < 0:
             raise ConfigError(f"bayesian: kappa={kappa}. Give a number that is not negative.")
         _check_installed()
-        super().__init__(space, seed=seed, first=first, initial=initial, candidates=candidates, every=every)
+        super().__init__(space, **options)
         self._acquisition, self._kappa = acquisition, kappa
 
     def _fit(self, x: Float[np.ndarray, "V F"], values: Float[np.ndarray, " V"]) -> dict[str, Any]:

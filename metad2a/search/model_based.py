@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,16 @@ from metad2a.spaces.product import ProductSpace
 
 _PARENTS = 10  # the best known ones, which are mutated
 _GROWTH = 1.1  # a model is fitted anew when there are so many times as many values
+
+
+class ModelOptions(TypedDict, total=False):
+    """The options that all searchers with a model take; see ``ModelBased``, which has their defaults."""
+
+    seed: int
+    first: Sequence[Architecture]
+    initial: int
+    candidates: int
+    every: int
 
 
 class ModelBased(Remembering):
