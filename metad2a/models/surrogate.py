@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
@@ -176,12 +176,6 @@ class Surrogate(nn.Module):
         """
         return float(self.targets.double() @ self._solved) / max(len(self.targets) - len(self.sets), 1)
 
-    def held_out(self, rows: Bool[Tensor, " R"]) -> Float[Tensor, " O"]:
-        """Return what the other records say of the mean scores of those ``rows``."""
-        factor = torch.linalg.cholesky(self._observed[~rows][:, ~rows])
-        solved = torch.cholesky_solve(self.targets[~rows].double()[:, None], factor)
-        return (self._of_scores[rows][:, ~rows] @ solved).squeeze(1)
-
     @cached_property
     def _solved(self) -> Float[Tensor, " R"]:
         """Return the targets, multiplied by the inverse of their covariance."""
@@ -190,20 +184,11 @@ class Surrogate(nn.Module):
     @cached_property
     def _factor(self) -> Float[Tensor, "R R"]:
         """Return the Cholesky factor of the records' covariance."""
-        return torch.linalg.cholesky(self._observed)
-
-    @cached_property
-    def _observed(self) -> Float[Tensor, "R R"]:
-        """Return the covariance of the targets."""
-        task = self.task_of
-        return self._of_scores + _OFFSET * (task[:, None] == task) + (self.noise / self.counts.double()).diag()
-
-    @cached_property
-    def _of_scores(self) -> Float[Tensor, "R R"]:
-        """Return the covariance of what the targets are observations of, without the levels of the tasks."""
         phi, task = self.features.double(), self.task_of.long()
         same = (self.source_of[:, None] == self.source_of).double()
-        return self.scale * self._alike(self.sets, self.sets, same)[task][:, task] * (phi @ phi.T)
+        alike = self._alike(self.sets, self.sets, same)[task][:, task]
+        covariance = self.scale * alike * (phi @ phi.T) + _OFFSET * (task[:, None] == task)
+        return torch.linalg.cholesky(covariance + (self.noise / self.counts.double()).diag())
 
     def _alike(
         self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"], same: Float[Tensor, "S T"] | float = 0.0

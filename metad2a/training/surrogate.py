@@ -26,12 +26,11 @@ _EIGHTY = 1.2816  # standard deviations on each side of the mean that hold 80 % 
 _FEWEST = 4  # architectures of a task, below which their ranks say too little
 _QUARTILES = 1.349  # standard deviations from the lower to the upper quartile of a normal distribution
 Label = Literal["accuracy", "curve"]
-RHO, SIGMA, LENGTH = 2.0, 3.0, 1.5
+RHO, SIGMA, LENGTH = 1.0, 1.0, 1.5
 """Hyper-parameters that are the same for every database; what they are worth is in docs/ablation.md."""
 SHRINKAGES = (10.0, 30.0, 100.0, 300.0)
 """What the ratio of noise to scale is chosen from."""
 _LEAST_NOISE = 0.05  # labels that are all equal say nothing of their noise
-_FOLDS = 5  # of tasks, where all are of one source
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def fit_surrogate(
     """Return the surrogate of some records.
 
     Its noise is what makes the records most likely; how much it trusts them, compared with that, is what ranks
-    those of left-out sources best.
+    those of meta-validation best.
 
     Args:
         data: the database.
@@ -170,28 +169,11 @@ def fit_surrogate(
         )
         return _surrogate(made, fixed | {"scale": noise / shrinkage, "noise": noise})
 
-    return max(
-        (surrogate(shrinkage) for shrinkage in SHRINKAGES), key=lambda model: agreement_left_out(model, ranks)
-    )
+    def agreement(model: Surrogate) -> float:
+        scores = surrogate_scores(model, data, features, data.valid_rows, images_per_class=images_per_class)
+        return np.nan_to_num(scores["val/spearman_within_tasks"], nan=-1.0)
 
-
-def agreement_left_out(model: Surrogate, ranks: Ranks) -> float:
-    """Return how well each source's tasks are ranked by the records of the others: the mean Spearman correlation.
-
-    A search meets images of a kind that the database does not have, so that is what is tried. Where all tasks are
-    of one source, some of the tasks are left out at a time.
-    """
-    group = model.source_of.numpy()
-    if group.max() == 0:
-        group = np.arange(len(group)) % _FOLDS
-    of_record = group[ranks.task]
-    left_out = [of_record == one for one in np.unique(group)]
-    means = [
-        spearman_within(model.held_out(torch.from_numpy(out)).numpy(), ranks.target[out], ranks.task[out])[0]
-        for out in left_out
-    ]
-    known = [mean for mean in means if math.isfinite(mean)]
-    return float(np.mean(known)) if known else 0.0
+    return max(map(surrogate, SHRINKAGES), key=agreement)
 
 
 def _scale(ranks: Ranks) -> tuple[float, float]:
@@ -266,7 +248,7 @@ def surrogate_scores(
         "val/pair_error": between,
         "val/coverage80": 100 * float(inside.mean()),
         "val/tasks": float(len(means)),
-        "train/left_out": agreement_left_out(model, ranks_of(data, data.train_rows, label=label)),
+        "train/log_likelihood": model.log_likelihood(),
     }
 
 

@@ -34,7 +34,7 @@ def test_a_run_leaves_everything_behind(surrogate: Path) -> None:
     assert set(checkpoint.parts) == {"surrogate"}
     assert checkpoint.embedder["name"] == "pixels"
     assert checkpoint.reference is not None
-    assert {"val/pair_error", "val/coverage80", "train/left_out"} <= set(checkpoint.metrics["surrogate"])
+    assert {"val/pair_error", "val/coverage80", "train/log_likelihood"} <= set(checkpoint.metrics["surrogate"])
     assert checkpoint.provenance["surrogate"]["database"] == "tiny"
 
 
