@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from metad2a.errors import ConfigError
@@ -29,7 +29,7 @@ def taught(
     images_per_class: int,
     seed: int,
 ) -> MetaData:
-    """Return ``data`` with other records: for each task draws from the best of the space, as ``teacher`` believes.
+    """Return ``data`` with other records: for each task draws from the space, the best by ``teacher`` most likely.
 
     A database has a handful of labels a task, of which few are good. What it says of all architectures is in a
     surrogate of it; so the generator is made to propose what the surrogate ranks first (distillation: Hinton,
@@ -39,7 +39,7 @@ def taught(
         data: the database that ``teacher`` was made of.
         teacher: a surrogate.
         space: of the architectures.
-        share: how much of the space counts as its best.
+        share: mean rank of what is drawn, as a share of the space; greater ranks are exponentially less likely.
         per_task: architectures drawn for each task of meta-training, without replacement.
         images_per_class: of which a task's vector is made, at most.
         seed: of the draws.
@@ -50,12 +50,9 @@ def taught(
     if not 0 < share <= 1 or per_task < 1:
         raise ConfigError(f"share={share}, per_task={per_task}: give a share above 0 and up to 1, and 1 or more.")
     pool = _pool(space, seed)
-    best = max(1, round(share * len(pool)))
     tasks = torch.unique(data.task_of)
     scores = _scores(data, teacher, space, pool, tasks, images_per_class)
-    first = scores.topk(best, dim=1).indices.numpy()
-    rng = numpy_rng("teaching", seed)
-    drawn = np.stack([rng.choice(row, min(per_task, best), replace=False) for row in first])
+    drawn = _by_rank(scores, share=share, per_task=per_task, rng=numpy_rng("teaching", seed))
     used, number = np.unique(drawn, return_inverse=True)
     chosen = [pool[place] for place in used]
     told = teacher.target_mean + teacher.target_std * scores.gather(1, torch.from_numpy(drawn))
@@ -71,6 +68,16 @@ def taught(
         losses=None,
         labelled=tuple(data.arch_frequencies()),
     )
+
+
+def _by_rank(
+    scores: Float[Tensor, "T A"], *, share: float, per_task: int, rng: np.random.Generator
+) -> Int[np.ndarray, "T D"]:
+    """Draw columns of each row, the first ranks the most likely: exponentially, of mean ``share`` of all."""
+    rank = scores.argsort(dim=1, descending=True, stable=True).argsort(dim=1).numpy()
+    # The greatest of log-probabilities with Gumbel noise are draws without replacement.
+    keys = -rank / (share * rank.shape[1]) + rng.gumbel(size=rank.shape)
+    return np.argsort(-keys, axis=1)[:, :per_task]
 
 
 def _pool(space: ProductSpace, seed: int) -> list[Architecture]:
