@@ -62,8 +62,9 @@ def main() -> None:
     print(f"\n{'ranked by':12} {'Kendall':>8} {'Spearman':>9}   against accuracy when trained alone")
     ranks = {}
     for name, values in table.items():
-        ranks[name] = (stats.kendalltau(values, alone).statistic, stats.spearmanr(values, alone).statistic)
-        print(f"{name:12} {ranks[name][0]:8.3f} {ranks[name][1]:9.3f}")
+        found = (stats.kendalltau(values, alone).statistic, stats.spearmanr(values, alone).statistic)
+        ranks[name] = [round(float(value), 6) if value == value else None for value in found]  # None: all are equal
+        print(f"{name:12} {found[0]:8.3f} {found[1]:9.3f}")
     rows = {"archs": [space.format(arch) for arch in archs], "alone": alone, **table, "ranks": ranks}
     write_json(given.kept / "ranks.json", {"supernet": supernet.fingerprint, "recipe": recipe.to_dict(), **rows})
 

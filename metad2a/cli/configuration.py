@@ -28,6 +28,7 @@ PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
     *("database", "out", "runs", "init", "note", "name", "label_recipe", "arch", "test"),
     *("baseline", "csv", "svg", "kept", "seconds_column", "meta_validation"),
+    "recipe.supernet",
 )
 # Keys whose values are lists of such texts.
 PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_columns")

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metad2a.database.labelling import TaskImages, make_network, one_thread
+from metad2a.database.labelling import TaskImages, label, make_network, one_thread
 from metad2a.database.records import Job
 from metad2a.database.sources import ImageSources
 from metad2a.errors import DatabaseError, MetaD2AError
 from metad2a.fitting.network import fit_network
+from metad2a.fitting.recipe import InheritedRecipe
 from metad2a.runtime import numpy_rng
 
 _SAMPLE = 24  # networks at most
@@ -78,6 +79,8 @@ def _cost(job: Job, sources: ImageSources, labels_of_task: int) -> float:
     with one_thread():
         images = TaskImages.read(job.task, job.recipe.resolution, sources)
         read = time.thread_time()
+        if isinstance(job.recipe, InheritedRecipe):
+            return (read - started) / labels_of_task + _inherited_cost(job, images)
         epochs = [read]
 
         def on_epoch(_row: Any) -> None:
@@ -90,3 +93,10 @@ def _cost(job: Job, sources: ImageSources, labels_of_task: int) -> float:
             fit_network(net, *parts, job.recipe, seed=job.stream, on_epoch=on_epoch)
     first, last = epochs[1] - epochs[0], epochs[-1] - epochs[-2]
     return (read - started) / labels_of_task + first + last * (job.recipe.epochs - 1)
+
+
+def _inherited_cost(job: Job, images: TaskImages) -> float:
+    record = label(job, images)
+    if record.seconds is None:
+        raise DatabaseError(record.error or "")
+    return record.seconds

@@ -10,7 +10,11 @@ from torch import nn
 
 from metad2a.database.records import GLYPHS, Job, Record, Task
 from metad2a.database.sources import ImageSources
+from metad2a.errors import ConfigError
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
+from metad2a.fitting.recipe import InheritedRecipe
+from metad2a.oracles.supernet import SupernetOracle, supernet_of
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.registry import get_space
 
 
@@ -41,7 +45,7 @@ class TaskImages:
 
 
 class Labeller:
-    """Trains networks one after the other, and keeps the images of the last task for the next job.
+    """Trains networks one after the other, or lets them inherit weights, and keeps the images of the last task.
 
     Args:
         images: where the images of sources are, see ``ImageSources``.
@@ -72,7 +76,11 @@ def label(job: Job, images: TaskImages) -> Record:
     """Return the record of ``job`` on the images of its task; if it cannot be done, the record says why."""
     try:
         with one_thread():
-            return _train(job, images)
+            return (
+                _inherit(job, job.recipe, images)
+                if isinstance(job.recipe, InheritedRecipe)
+                else _train(job, images)
+            )
     except Exception as error:
         return Record.failure(job, reason(error))
 
@@ -100,6 +108,23 @@ def _train(job: Job, images: TaskImages) -> Record:
         curve=fit.curve,
         seconds=time.thread_time() - started,
     )
+
+
+def _inherit(job: Job, recipe: InheritedRecipe, images: TaskImages) -> Record:
+    space = get_space(job.space)
+    if not isinstance(space, MobileNetV3):
+        raise ConfigError(f"space '{job.space}' has no supernet: only MobileNetV3 has one. Set space=mobilenetv3.")
+    started = time.thread_time()
+    oracle = SupernetOracle(
+        supernet_of(recipe),
+        images.train,
+        images.valid,
+        job.task.classes,
+        space=space,
+        calibration=recipe.calibration,
+    )
+    [accuracy] = oracle.evaluate([space.parse(job.arch)], seed=job.seed).tolist()
+    return Record.of(job, status="ok", accuracy=accuracy, seconds=time.thread_time() - started)
 
 
 @contextmanager

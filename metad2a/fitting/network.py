@@ -16,7 +16,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import DataError
+from metad2a.errors import ConfigError, DataError
 from metad2a.fitting.loop import Fit, FitState, Monitor, Row
 from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.schedules import cosine
@@ -107,6 +107,7 @@ def fit_network(
         on_epoch: called with each row of the curve.
 
     Raises:
+        ConfigError: the recipe trains nothing.
         DataError: too few images.
         DivergedError: the loss stopped being a number.
         Interrupted: Ctrl-C; the state is saved.
@@ -140,6 +141,8 @@ def network_fit(
     has improved.
     """
     _check_sizes(train, valid)
+    if recipe.epochs < 1:
+        raise ConfigError(f"recipe '{recipe.name}' trains nothing: its networks inherit weights. Give another one.")
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     normalize = normalizer(*channel_moments(train.images), fabric.device)
     train, valid = train.to(fabric.device), valid.to(fabric.device)

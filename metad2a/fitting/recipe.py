@@ -9,6 +9,7 @@ from typing import Any
 from metad2a.errors import ConfigError, unknown_name
 
 SCHEDULES = ("cosine", "one_cycle")
+_INHERITED = ("name", "supernet", "calibration", "resolution")
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class Recipe:
             UnknownNameError: a key is no field of a recipe.
             ConfigError: a field is missing or cannot be used.
         """
+        if "supernet" in content:
+            return InheritedRecipe.from_dict(content)
         known = [entry.name for entry in fields(cls)]
         for key in content:
             if key not in known:
@@ -116,6 +119,45 @@ class Recipe:
             raise ConfigError(f"the recipe lacks {', '.join(missing)}. Every recipe needs {', '.join(needed)}.")
         types = {entry.name: entry.type for entry in fields(cls)}
         return cls(**{key: _typed(key, value, types[key]) for key, value in content.items()})
+
+
+@dataclass(frozen=True)
+class InheritedRecipe(Recipe):
+    """How a network gets its accuracy from the weights of a supernet: nothing is trained.
+
+    Attributes:
+        supernet: fingerprint of the supernet, see ``TrainedSupernet.fingerprint``.
+        calibration: how many training images the statistics of normalisations are measured on, at most.
+        place: where this machine has the supernet; it is no part of the recipe.
+    """
+
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+    supernet: str = ""
+    calibration: int = 1024
+    place: str = field(default="", compare=False)
+
+    def _check_ranges(self) -> None:
+        if not self.name or self.calibration < 2:
+            raise ConfigError(
+                f"recipe '{self.name}': calibration is {self.calibration}, but must be at least 2 images, and the "
+                "name must not be empty."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """See ``Recipe.to_dict``."""
+        return {name: getattr(self, name) for name in _INHERITED} | {"scale": dict(self.scale)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "InheritedRecipe":
+        """See ``Recipe.from_dict``."""
+        for key in content:
+            if key not in (*_INHERITED, "scale"):
+                raise unknown_name("field of a recipe with a supernet", str(key), (*_INHERITED, "scale"))
+        types = {entry.name: entry.type for entry in fields(cls)}
+        given = {"name": "inherited"} | dict(content)
+        return cls(**{key: _typed(key, value, types[key]) for key, value in given.items()})
 
 
 def _typed(field_name: str, value: Any, expected: Any) -> Any:

@@ -1,15 +1,19 @@
 """Accuracies of inherited weights: what networks of a supernet are worth without training them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import DataError
+from metad2a.errors import CheckpointError, ConfigError, DataError
 from metad2a.fitting.network import LabelledImages, normalizer
+from metad2a.fitting.recipe import InheritedRecipe
 from metad2a.fitting.supernet import CALIBRATION_IMAGES, inherited_accuracy
 from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
 from metad2a.fitting.supernet_ofa import read_ofa_supernet
@@ -31,6 +35,54 @@ def open_supernet(path: str | Path, *, width: int | None = None) -> TrainedSuper
     if Path(path).suffix != SUFFIX:
         return read_ofa_supernet(path, width=width)
     return TrainedSupernet.load(path).of_width(width)
+
+
+def inherited_recipe(content: Mapping[str, Any]) -> InheritedRecipe:
+    """Return the recipe of labels by inherited weights.
+
+    Args:
+        content: ``supernet``, the file, and other fields of ``InheritedRecipe``; resolution and size of the
+            networks are the supernet's.
+
+    Raises:
+        CheckpointError: see ``open_supernet``.
+        ConfigError: there is no ``supernet``, or a value cannot be used.
+        UnknownNameError: a key is no field.
+    """
+    recipe = InheritedRecipe.from_dict(content)
+    if not recipe.supernet:
+        raise ConfigError(
+            f"recipe '{recipe.name}': no supernet is given. Set recipe.supernet to a file of "
+            "`metad2a train supernet`, or to weights that Once-for-All published."
+        )
+    supernet = open_supernet(recipe.supernet)
+    return replace(
+        recipe,
+        supernet=supernet.fingerprint,
+        resolution=supernet.resolution,
+        scale=dict(supernet.net.size),
+        place=str(Path(recipe.supernet).absolute()),
+    )
+
+
+def supernet_of(recipe: InheritedRecipe) -> TrainedSupernet:
+    """Return the supernet that ``recipe`` is about; the last one is kept.
+
+    Raises:
+        CheckpointError: it is not where the recipe says, or another one lies there.
+    """
+    supernet = _opened(recipe.place)
+    if supernet.fingerprint != recipe.supernet:
+        raise CheckpointError(
+            f"{recipe.place} has the fingerprint {supernet.fingerprint}, not {recipe.supernet}: it is another "
+            "supernet. Give the file that the labels were begun with."
+        )
+    return supernet
+
+
+@lru_cache(maxsize=1)
+def _opened(place: str) -> TrainedSupernet:
+    return open_supernet(place)
 
 
 class SupernetOracle:
@@ -87,8 +139,8 @@ class SupernetOracle:
             UnknownNameError: see the class.
         """
         supernet.rows(valid.classes)  # told before images are read
-        parts = (LabelledImages.of(part, supernet.resolution) for part in (train, valid))
-        return cls(supernet, *parts, valid.classes, space=space)
+        learned, measured = (LabelledImages.of(part, supernet.resolution) for part in (train, valid))
+        return cls(supernet, learned, measured, valid.classes, space=space)
 
     @property
     def images(self) -> int:

@@ -292,7 +292,8 @@ class MobileNetV3(ProductSpace):
             ArchitectureError: as for ``build``, or ``resolution`` is less than one pixel.
         """
         size = self.size_options(scale, num_classes, resolution)
-        return count_flops(*self._decisions(archs), num_classes, resolution, **size)
+        depths, kernels, expansions = self._decisions(archs)
+        return count_flops(depths, kernels, expansions, num_classes, resolution, **size)
 
     def memory(
         self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
@@ -303,7 +304,8 @@ class MobileNetV3(ProductSpace):
             ArchitectureError: as for ``flops``.
         """
         size = self.size_options(scale, num_classes, resolution)
-        return mobile_network_memory(*self._decisions(archs), num_classes, resolution, **size)
+        depths, kernels, expansions = self._decisions(archs)
+        return mobile_network_memory(depths, kernels, expansions, num_classes, resolution, **size)
 
 
 # --- the form of Once-for-All and MetaD2A ---------------------------------------------------------------------

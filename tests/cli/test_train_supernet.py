@@ -61,7 +61,7 @@ def _stop() -> None:
         (("dataset=images.npz", "drawn=0"), ("drawn=0",)),
         (("dataset=images.npz", "recipe.scale.downsampling=5"), ("downsampling=5", "8, 16 or 32")),
         (("dataset=images.npz", "+recipe.scale.cells=5"), ("unknown scale option", "cells")),
-        (("dataset=images.npz", "recipe.batch_size=64"), ("20 training and 4 validation images",)),
+        (("dataset=images.npz", "recipe.batch_size=64"), ("22 training and 2 validation images",)),
         (("dataset=none.npz",), ("none.npz",)),
     ],
 )

@@ -99,6 +99,11 @@ ELSEWHERE = {
     "metad2a train predictor experiment=demo 'embedder=timm": (
         "tests/cli/test_embedders.py::test_a_checkpoint_remembers_its_embedder"
     ),
+    "metad2a train supernet": "tests/cli/test_train_supernet.py::test_a_supernet_is_trained_interrupted_and_used",
+    "python scripts/measure_supernet.py": "tests/scripts/test_measure_supernet.py::test_ranks_are_told_and_kept",
+    "metad2a build-database space=mobilenetv3 recipe=inherited": (
+        "tests/database/test_inherited_labels.py::test_a_database_is_built_by_a_command"
+    ),
     "METAD2A_EMBEDDER_WEIGHTS=": "tests/cli/test_embedders.py::test_a_checkpoint_remembers_its_embedder",
 }
 # Programs of others, which want an account or run until they are stopped: that they are there is all we can see.

@@ -20,6 +20,7 @@ from metad2a.database.store import Store
 from metad2a.database.upkeep.contents import STORE_FILE
 from metad2a.errors import unknown_name
 from metad2a.fitting.recipe import Recipe
+from metad2a.oracles.supernet import inherited_recipe
 from metad2a.runtime import check_writable
 from metad2a.spaces.registry import get_space
 from metad2a.tracking.build import make_trackers
@@ -67,19 +68,29 @@ def planned(cfg: DictConfig) -> Planned:
         raise unknown_name("executor", cfg.executor.kind, _EXECUTORS)
     parts = [LabelSource.from_dict(str(name), part) for name, part in values["label_source"].items()]
     executor = _EXECUTORS[cfg.executor.kind](cfg.executor, places(parts))
+    recipe = _recipe(values)
     tasks, splits = draw_tasks(parts, seed=cfg.seed)
     jobs = plan(
         get_space(cfg.space),
         tasks,
         archs_per_task=cfg.archs_per_task if cfg.n is None else None,
         n=cfg.n,
-        recipe=Recipe.from_dict(values["recipe"]),
+        recipe=recipe,
         seeds=values["label_seeds"],
         repeat_fraction=cfg.repeat_fraction,
         seed=cfg.seed,
         splits=splits,
     )
     return Planned(jobs, places(parts), licences(parts), executor, values)
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    """Return the recipe of ``values``, in which a supernet's fingerprint takes the place of its file."""
+    if "supernet" not in values["recipe"]:
+        return Recipe.from_dict(values["recipe"])
+    recipe = inherited_recipe(values["recipe"])
+    values["recipe"]["supernet"] = recipe.supernet
+    return recipe
 
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> BuildSummary:
