@@ -1,7 +1,8 @@
-"""Join a generator's and a predictor's checkpoint into one file: merge_checkpoints.py A B OUT."""
+"""Join checkpoints of a generator and a predictor, or several, into one file: merge_checkpoints.py A B ... OUT."""
 
 import argparse
 import sys
+from functools import reduce
 from pathlib import Path
 
 from metad2a.errors import UserError
@@ -10,11 +11,11 @@ from metad2a.models.checkpoint import Checkpoint
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs=2, type=Path, help="the two .safetensors files, in either order")
+    parser.add_argument("parts", nargs="+", type=Path, help="the .safetensors files, in any order")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
     try:
-        Checkpoint.merge(*map(Checkpoint.load, arguments.parts)).save(arguments.out)
+        reduce(Checkpoint.merge, map(Checkpoint.load, arguments.parts)).save(arguments.out)
     except UserError as error:
         sys.exit(f"error: {error}")
     print(f"wrote {arguments.out}")

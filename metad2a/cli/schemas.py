@@ -35,6 +35,12 @@ class PredictorConf:
     num_heads: int = MISSING
     normalize: bool = MISSING
     target_scale: float = MISSING
+    target: str = MISSING
+    loss: str = MISSING
+    label: str = MISSING
+    graph_encoder: str = MISSING
+    arch_features: bool = MISSING
+    pretrain_epochs: int = MISSING
 
 
 @dataclass
@@ -96,6 +102,9 @@ class TrainConf:
     max_images_per_class: int = MISSING
     images_per_class: int = MISSING
     generator_share: float = MISSING
+    teacher: str | None = MISSING
+    teacher_share: float = MISSING
+    teacher_archs: int = MISSING
     split: str = MISSING
     valid_fraction: float = MISSING
     batch_size: int = MISSING

@@ -5,7 +5,7 @@ Such a file holds no code: opening one that somebody else made is safe.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -71,12 +71,13 @@ class Checkpoint:
     """One or both trained models of a search space.
 
     Attributes:
-        parts: by name, ``generator``, ``predictor`` and ``surrogate``.
+        parts: by name, ``generator``, ``predictor`` and ``surrogate``; further predictors, the members of an
+            ensemble, are ``predictor-2`` and so on.
         space: name of the search space.
         topology: the edges that every graph of the training had, as ``(u, v)``; None if they varied.
         embedder: of the features.
         images_per_class: of the sets in training.
-        target: of the predictor's scores; None if unknown or there is no predictor.
+        target: of the (first) predictor's scores; None if unknown or there is no predictor.
         train_archs: texts of the architectures seen in training; what is not among them is novel.
         metrics: measured in training, by name.
         provenance: where it comes from: data, seeds, version, date.
@@ -197,17 +198,19 @@ class Checkpoint:
 
     @staticmethod
     def merge(a: "Checkpoint", b: "Checkpoint") -> "Checkpoint":
-        """Return the checkpoint that holds the models of both.
+        """Return the checkpoint that holds the models of both; several predictors become an ensemble.
 
         Raises:
-            CheckpointError: they hold the same model, or are of other spaces or embedders.
+            CheckpointError: they hold the same other model, or are of other spaces or embedders.
         """
         if "generator" in b.parts:
             a, b = b, a
+        target = a.target if "predictor" in a.parts else b.target or a.target
+        b = b._renumbered(sum(kind_of(name) == "predictor" for name in a.parts))
         if not a.parts or not b.parts or {*a.parts} & {*b.parts}:
             held = " and ".join("+".join(sorted(c.parts)) or "nothing" for c in (a, b))
             raise CheckpointError(
-                f"the two checkpoints hold {held}. Give one generator and one predictor (or a surrogate)."
+                f"the two checkpoints hold {held}. Give one generator and a predictor or several (or a surrogate)."
             )
         a.check(space=b.space, embedder_fingerprint=b.embedder["fingerprint"])
         return Checkpoint(
@@ -217,7 +220,7 @@ class Checkpoint:
             embedder=a.embedder,
             # One set is drawn for both, and more images say more.
             images_per_class=max(a.images_per_class, b.images_per_class),
-            target=b.target or a.target,
+            target=target,
             train_archs=a.train_archs or b.train_archs,
             metrics={**a.metrics, **b.metrics},
             provenance={**a.provenance, **b.provenance},
@@ -225,12 +228,29 @@ class Checkpoint:
             reference=b.reference or a.reference,
         )
 
+    def _renumbered(self, before: int) -> "Checkpoint":
+        """Return the checkpoint with its predictors numbered after ``before`` others."""
+        names = [name for name in self.parts if kind_of(name) == "predictor"]
+        number = {name: place for place, name in enumerate(names, start=before + 1)}
+        new = {name: f"predictor-{place}" if place > 1 else "predictor" for name, place in number.items()}
+        parts, metrics, provenance = (
+            {new.get(name, name): value for name, value in values.items()}
+            for values in (self.parts, self.metrics, self.provenance)
+        )
+        return replace(self, parts=parts, metrics=metrics, provenance=provenance)
+
 
 _FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name not in ("parts", _REFERENCE))
 
 
+def kind_of(part: str) -> str:
+    """Return which of ``MODELS`` a part is: ``predictor`` of ``predictor-2``."""
+    kind, _, number = part.partition("-")
+    return kind if not number or (kind == "predictor" and number.isdecimal()) else part
+
+
 def build_model(name: str, part: Part) -> Model:
-    """Return the model ``name`` (a key of ``MODELS``) with the weights of ``part``, in evaluation mode.
+    """Return the model of the part ``name`` with the weights of ``part``, in evaluation mode.
 
     Raises:
         CheckpointError: the configuration is none, or the weights do not fit it.
@@ -243,16 +263,16 @@ def build_model(name: str, part: Part) -> Model:
 
 
 def empty_model(name: str, config: Mapping[str, Any]) -> Model:
-    """Return the model ``name`` without weights, on the meta device.
+    """Return the model of the part ``name`` without weights, on the meta device.
 
     Raises:
         CheckpointError: there is no such model, or the configuration is none.
     """
-    if name not in MODELS:
+    if kind_of(name) not in MODELS:
         raise CheckpointError(f"it holds an unknown model '{name}'. Known: {', '.join(MODELS)}.")
     try:
         with torch.device("meta"):
-            return MODELS[name](**config)
+            return MODELS[kind_of(name)](**config)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the configuration of the {name} cannot be used: {error}") from error
 

@@ -8,15 +8,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metad2a.data.features import SetBatch
+from metad2a.models.gnn import GraphIsomorphismEncoder
 from metad2a.models.graph_encoder import GraphEncoder
 from metad2a.models.set_encoder import SetEncoder
 from metad2a.spaces.base import ArchBatch
+
+GRAPH_ENCODERS: dict[str, type[GraphEncoder] | type[GraphIsomorphismEncoder]] = {
+    "gru": GraphEncoder,
+    "gin": GraphIsomorphismEncoder,
+}
 
 
 class Predictor(nn.Module):
     """The meta-performance predictor (MetaD2A, ICLR 2021, section 3.3).
 
-    Scores are standardised accuracies: a checkpoint's ``target`` turns them into percent.
+    Scores are standardised accuracies: a checkpoint's ``target`` turns them into percent. The defaults of
+    ``graph_encoder`` and ``arch_features`` are the paper's model.
 
     Args:
         feature_dim: ``F``.
@@ -26,6 +33,11 @@ class Predictor(nn.Module):
         latent: ``Z``, width of the vectors of data sets and architectures; a multiple of ``num_heads``.
         num_heads: attention heads of the set encoder.
         normalize: see ``SetEncoder``.
+        graph_encoder: ``gru``, that of the paper, or ``gin``, a graph isomorphism network.
+        arch_features: how many numbers of ``ArchFeatures`` an architecture comes with beside its graph, or 0.
+
+    Raises:
+        ValueError: there is no such graph encoder.
     """
 
     def __init__(
@@ -38,8 +50,12 @@ class Predictor(nn.Module):
         latent: int = 56,
         num_heads: int = 4,
         normalize: bool = False,
+        graph_encoder: str = "gru",
+        arch_features: int = 0,
     ) -> None:
         super().__init__()
+        if graph_encoder not in GRAPH_ENCODERS:
+            raise ValueError(f"unknown graph encoder '{graph_encoder}'; known: {', '.join(GRAPH_ENCODERS)}")
         self.config: dict[str, Any] = {
             "feature_dim": feature_dim,
             "num_types": num_types,
@@ -48,10 +64,20 @@ class Predictor(nn.Module):
             "latent": latent,
             "num_heads": num_heads,
             "normalize": normalize,
+            "graph_encoder": graph_encoder,
+            "arch_features": arch_features,
         }
+        self.arch_features = arch_features
         self.set_encoder = SetEncoder(feature_dim, latent, num_heads=num_heads, normalize=normalize)
-        self.graph_encoder = GraphEncoder(num_types, num_nodes, hidden)
+        self.graph_encoder = GRAPH_ENCODERS[graph_encoder](num_types, num_nodes, hidden)
         self.arch_out = nn.Linear(hidden, latent)
+        if arch_features:
+            self.features_out = nn.Linear(arch_features, latent)
+            # Features come as they are; these are what training measured of them.
+            self.feature_mean: Tensor
+            self.feature_scale: Tensor
+            self.register_buffer("feature_mean", torch.zeros(arch_features))
+            self.register_buffer("feature_scale", torch.ones(()))
         self.join = nn.Linear(2 * latent, hidden)
         self.out = nn.Linear(hidden, 1)
 
@@ -62,13 +88,38 @@ class Predictor(nn.Module):
         """Return one vector a data set."""
         return self.set_encoder(sets.features, sets.mask)
 
-    def encode_archs(self, archs: ArchBatch) -> Float[Tensor, "B Z"]:
-        """Return one vector an architecture."""
-        return self.arch_out(self.graph_encoder(archs))
+    def encode_archs(self, archs: ArchBatch, features: Float[Tensor, "B D"] | None = None) -> Float[Tensor, "B Z"]:
+        """Return one vector an architecture.
 
-    def forward(self, sets: SetBatch, archs: ArchBatch) -> Float[Tensor, " B"]:
+        Args:
+            archs: their graphs.
+            features: theirs of ``ArchFeatures``, where ``arch_features`` says that the model reads them.
+
+        Raises:
+            ValueError: features are missing, are not read, or are others than those of the training.
+        """
+        given = 0 if features is None else features.shape[1]
+        if given != self.arch_features:
+            raise ValueError(f"an architecture comes with {given} features; the model reads {self.arch_features}")
+        vectors = self.arch_out(self.graph_encoder(archs))
+        if features is None:
+            return vectors
+        known = (features.to(vectors.dtype) - self.feature_mean) / self.feature_scale
+        return vectors + self.features_out(known)
+
+    def standardise(self, features: Float[Tensor, "A D"]) -> None:
+        """Take mean and scale of the features of architectures from these; do it once, before training.
+
+        One scale for all: how much one weighs beside another is decided in ``ArchFeatures``.
+        """
+        self.feature_mean.copy_(features.mean(0))
+        self.feature_scale.copy_(features.var(0, correction=0).mean().sqrt().clamp_min(1e-6))
+
+    def forward(
+        self, sets: SetBatch, archs: ArchBatch, features: Float[Tensor, "B D"] | None = None
+    ) -> Float[Tensor, " B"]:
         """Return the score of each architecture on the data set at its place."""
-        by_set, by_arch = self._halves(self.encode_sets(sets), self.encode_archs(archs))
+        by_set, by_arch = self._halves(self.encode_sets(sets), self.encode_archs(archs, features))
         return self.out(torch.tanh(by_set + by_arch)).squeeze(-1)
 
     def score(self, set_vectors: Float[Tensor, "D Z"], arch_vectors: Float[Tensor, "G Z"]) -> Float[Tensor, "D G"]:

@@ -3,37 +3,31 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from typing import cast
 
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, unknown_name
-from metad2a.models.checkpoint import Checkpoint, Target
+from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.models.surrogate import Surrogate
 from metad2a.runtime import resolve_device, shipped, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Costs, Limits
-from metad2a.search.generation import Generation, check_any, draw_sets, generate
+from metad2a.search.generation import Generation, check_any, generate
 from metad2a.search.latencies import Latencies
+from metad2a.search.predictor_ranker import PredictorRanker
 from metad2a.search.querying import SurrogateSearcher
 from metad2a.search.ranker import Ranker
 from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
-from metad2a.search.surrogate_ranker import DRAWS, SurrogateRanker
+from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
 
-_GRAPHS_A_BATCH = 1024
 _REFINEMENTS = 3
 
 
@@ -52,14 +46,12 @@ class MetaD2A(Ranker):
         super().__init__(checkpoint, name=name)
         self.device = resolve_device(device)
         self.generator: Generator = checkpoint.build("generator").to(self.device)
-        # Where there is a surrogate it ranks, and the predictor need not be there.
-        self._ranker = SurrogateRanker(checkpoint, name=name) if "surrogate" in checkpoint.parts else None
-        self.surrogate: Surrogate | None = None if self._ranker is None else self._ranker.surrogate
-        self.predictor: Predictor | None = (
-            checkpoint.build("predictor").to(self.device)
-            if self.surrogate is None or "predictor" in checkpoint.parts
-            else None
-        )
+        # Where there is a surrogate it ranks, and a predictor need not be there: it is not looked at.
+        self._surrogate_ranker = SurrogateRanker(checkpoint, name=name) if "surrogate" in checkpoint.parts else None
+        self.surrogate = None if self._surrogate_ranker is None else self._surrogate_ranker.surrogate
+        predictors = PredictorRanker(checkpoint, name=name, device=device) if self.surrogate is None else None
+        self.predictor: Predictor | None = None if predictors is None else predictors.members[0]
+        self._ranker: Ranker = self._surrogate_ranker or cast("Ranker", predictors)
 
     @classmethod
     def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> "MetaD2A":
@@ -75,7 +67,7 @@ class MetaD2A(Ranker):
 
     @classmethod
     def from_checkpoint(cls, *paths: str | Path, device: str = "auto") -> "MetaD2A":
-        """Load one file that holds both models, or a generator's and a predictor's file.
+        """Load one file that holds both models, or a generator's and a predictor's file, or several predictors'.
 
         Raises:
             CheckpointError: a file is unusable, they do not belong together, or one model is missing.
@@ -193,33 +185,12 @@ class MetaD2A(Ranker):
             candidates = candidates_of(costs, latencies, ranked, draws[:, order], std)
         return self._result(candidates, made, features, timing, random_state, latencies)
 
-    @torch.inference_mode()
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
-        self.checkpoint.check(embedder_fingerprint=features.embedder)
-        rng = torch_rng(random_state, "predict")
-        draws = draw_sets(features, DRAWS, self.checkpoint.images_per_class, rng)
-        if self._ranker is not None:
-            return self._ranker.scorer(draws)
-        assert self.predictor is not None  # noqa: S101  (one of them is always there)
-        target = self.checkpoint.target
-        if target is None:
-            raise CheckpointError("the predictor's checkpoint does not say how its scores relate to accuracy.")
-        sets = torch.cat([self.predictor.encode_sets(batch.to(self.device)) for batch in draws])
-        return partial(self._predictor_scores, self.predictor, target, sets)
-
-    @torch.inference_mode()
-    def _predictor_scores(
-        self, predictor: Predictor, target: Target, sets: Float[Tensor, "D Z"], archs: Sequence[Architecture]
-    ) -> Float[np.ndarray, "D A"]:
-        scores = [sets.new_empty(len(sets), 0)]
-        for start in range(0, len(archs), _GRAPHS_A_BATCH):
-            graphs = self.space.encode(archs[start : start + _GRAPHS_A_BATCH]).to(self.device)
-            scores.append(predictor.score(sets, predictor.encode_archs(graphs)))
-        return target["mean"] + target["std"] * torch.cat(scores, dim=1).double().cpu().numpy()
+        return self._ranker._scorer(features, random_state)
 
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:
         """Return the standard deviation of each predicted accuracy in percent; None where nobody knows."""
-        return [None] * len(archs) if self._ranker is None else self._ranker.deviations(features, archs)
+        return self._ranker.deviations(features, archs)
 
     def _rounds(self, refinements: int | None) -> int:
         return (0 if self.surrogate is None else _REFINEMENTS) if refinements is None else refinements
@@ -231,14 +202,16 @@ class MetaD2A(Ranker):
             CheckpointError: the checkpoint has no surrogate, which is what learns from evaluations.
             ConfigError: the result does not know its features.
         """
-        if self._ranker is None:
+        if self._surrogate_ranker is None:
             raise CheckpointError(
                 "to learn from true evaluations a checkpoint needs a surrogate (metad2a train surrogate). "
                 "This one has none: train the first candidates instead (--then-train)."
             )
         if result.features is None:
             raise ConfigError("the result does not know the features it was found with. Search again.")
-        return self._ranker.searcher(result.features, [self.space.parse(one.arch) for one in result.candidates])
+        return self._surrogate_ranker.searcher(
+            result.features, [self.space.parse(one.arch) for one in result.candidates]
+        )
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""

@@ -60,6 +60,7 @@ class MetaTraining:
     Args:
         objective: what is learned from what.
         make_model: returns the model to train; called once, under the run's seed.
+        prepare: what else is done to it before training; not called where a state is resumed from, nor repeated.
         make_optimizer: from the model's parameters.
         make_scheduler: from the optimizer and the number of steps it will be asked for, or None.
         schedule: how long.
@@ -86,6 +87,7 @@ class MetaTraining:
     provenance: dict[str, Any] = field(default_factory=dict)
     seen_before: Sequence[str] = ()
     resume: bool = False
+    prepare: Callable[[Generator | Predictor], None] | None = None
 
     @property
     def best_file(self) -> Path:
@@ -104,6 +106,8 @@ class MetaTraining:
             torch.manual_seed(stream_seed(objective.seed, objective.kind, "init"))
             bare = self.make_model()
         self.bare = bare
+        if self.prepare is not None and not (self.resume and self.state_file.is_file()):
+            self.prepare(bare)
         model, optimizer = self.fabric.setup(bare, self.make_optimizer(bare.parameters()))
         fit = Fit(
             fabric=self.fabric,

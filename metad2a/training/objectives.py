@@ -1,4 +1,4 @@
-"""What the two meta-models learn: losses on batches of records, and scores on meta-validation."""
+"""What a meta-model learns: losses on batches of records, and scores on meta-validation; those of the generator."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -6,22 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
 from metad2a.models.generator import Generator
-from metad2a.models.predictor import Predictor
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import ArchBatch, SearchSpace
 from metad2a.training.meta_data import MetaData
-from metad2a.training.ranking import mean_of_repeats, pair_error, rank_agreement, spearman_within
-from metad2a.training.selection import advantage
 
 _VALIDATION_BATCH = 128
-_REFERENCES = 64  # architectures over which a task's mean prediction is taken
 NEW_TASKS = "val/new_tasks/"
 """Begins the names of scores on those tasks of meta-validation that are not in meta-training too."""
 
@@ -34,6 +29,7 @@ class MetaBatch(NamedTuple):
         archs: the architectures.
         accuracy: percent.
         noise: of the latents.
+        rows: the records' numbers in the database.
         size: records of the whole batch, of which these are one process's part.
         counts: False where there were fewer records than processes: this one only keeps step with the others.
     """
@@ -42,6 +38,7 @@ class MetaBatch(NamedTuple):
     archs: ArchBatch
     accuracy: Float[Tensor, " B"]
     noise: Float[Tensor, "B Z"] | None
+    rows: Int[Tensor, " B"]
     size: int
     counts: bool
 
@@ -87,12 +84,15 @@ class Objective(ABC):
     def batches(self, epoch: int) -> Iterator[MetaBatch]:
         """Yield this process's part of the shuffled batches of one epoch."""
         generator = torch_rng(self.seed, self.kind, "train", epoch)
-        order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator)]
-        for rows in order.split(self.batch_size):
+        for rows in self.shuffled(generator).split(self.batch_size):
             if self.rank < len(rows):
                 yield self._batch(rows, generator, slice(self.rank, None, self.world_size))
             else:
                 yield self._batch(rows, generator, slice(1))._replace(counts=False)
+
+    def shuffled(self, generator: torch.Generator) -> Int[Tensor, " R_train"]:
+        """Return the training records in the order in which an epoch takes them."""
+        return self.train_rows[torch.randperm(len(self.train_rows), generator=generator)]
 
     def validation_batches(self, rows: Int[Tensor, " R_some"] | None = None) -> Iterator[MetaBatch]:
         """Yield the validation records, or some, in order; the images drawn are the same in every epoch."""
@@ -120,6 +120,7 @@ class Objective(ABC):
             data.archs[data.arch_of[own]].to(self.device),
             data.accuracy[own].to(self.device, self.dtype),
             None if noise is None else noise[part].to(self.device, self.dtype),
+            rows=own,
             size=len(rows),
             counts=True,
         )
@@ -154,90 +155,6 @@ class Objective(ABC):
 
 
 @dataclass(kw_only=True)
-class PredictorObjective(Objective):
-    """Squared error on standardised accuracy.
-
-    The official implementation divides the standardised target by 100 once more (``target_scale=0.01``), which
-    leaves its gradients weak; 1 is the default.
-    """
-
-    kind: ClassVar[str] = "predictor"
-    target_scale: float = 1.0
-
-    @cached_property
-    def target(self) -> tuple[float, float]:
-        """Mean and scale: accuracy in percent = mean + scale * the model's score."""
-        mean, std = self.data.target()
-        return mean, std / self.target_scale
-
-    def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
-        """See ``Objective.loss``."""
-        mean, scale = self.target
-        error = (model(batch.sets, batch.archs) - (batch.accuracy - mean) / scale).square().sum()
-        return self.reduce(error, batch)
-
-    def records_a_step(self, batch: MetaBatch) -> float:
-        """Return what a sum is divided by to be logged: the records count the same, as officially."""
-        return len(self.train_rows) / self.batches_per_epoch
-
-    @cached_property
-    def _advantage(self) -> Float[np.ndarray, " R_valid"]:
-        every_row = torch.arange(len(self.data.accuracy))
-        return advantage(self.data, every_row)[self.valid_rows.numpy()]
-
-    @torch.inference_mode()
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return rank agreement with the truth, and the mean absolute error in percent.
-
-        ``val/spearman`` pools all records, so it also rewards knowing which task is easy; what chooses networks is
-        ``val/spearman_advantage``: what a prediction adds to the task's mean over some architectures, against what
-        the record's accuracy adds to what its task explains. ``val/spearman_within_tasks`` is the mean over tasks
-        with four architectures or more. ``val/pair_error`` is how far a predicted difference between two
-        architectures of a task is from the true one, in percent. A pair of task and architecture with several
-        records counts once, by their mean.
-        """
-        predictor = cast("Predictor", getattr(model, "module", model))
-        mean, scale = self.target
-        reference = predictor.encode_archs(self.data.archs[:_REFERENCES].to(self.device))
-        parts = []
-        for batch in self.validation_batches():
-            sets = predictor.encode_sets(batch.sets)
-            own = predictor(batch.sets, batch.archs)
-            parts.append(torch.stack([own, own - predictor.score(sets, reference).mean(1)]))
-        scores, added = torch.cat(parts, dim=1).double().cpu().numpy()
-        predicted = scores * scale + mean
-        values = self._scores("val/", predicted, added, np.ones(len(predicted), bool))
-        if self.is_new_task is not None:
-            values |= self._scores(NEW_TASKS, predicted, added, self.is_new_task.numpy())
-        return values
-
-    def _scores(
-        self,
-        prefix: str,
-        predicted: Float[np.ndarray, " R_valid"],
-        added: Float[np.ndarray, " R_valid"],
-        counted: Bool[np.ndarray, " R_valid"],
-    ) -> dict[str, float]:
-        """Return the scores over the records that are ``counted``."""
-        rows = self.valid_rows[torch.from_numpy(counted)]
-        task, (predicted, added, true, advantage) = mean_of_repeats(
-            self.data.task_of[rows].numpy(),
-            self.data.arch_of[rows].numpy(),
-            *(predicted[counted], added[counted]),
-            *(self.data.accuracy[rows].double().numpy(), self._advantage[counted]),
-        )
-        within, tasks = spearman_within(predicted, true, task)
-        between, pairs = pair_error(predicted, true, task)
-        return {
-            **{f"{prefix}{name}": value for name, value in rank_agreement(predicted, true).items()},
-            f"{prefix}mae": float(abs(predicted - true).mean()),
-            f"{prefix}spearman_advantage": rank_agreement(added, advantage)["spearman"],
-            **({f"{prefix}spearman_within_tasks": within} if tasks else {}),
-            **({f"{prefix}pair_error": between} if pairs else {}),
-        }
-
-
-@dataclass(kw_only=True)
 class GeneratorObjective(Objective):
     """Likelihood of good architectures given their task, and the divergence of the latent from its prior.
 
@@ -261,7 +178,7 @@ class GeneratorObjective(Objective):
     @cached_property
     def known(self) -> set[str]:
         """The architectures of meta-training."""
-        return {self.data.arch_names[arch] for arch in self.data.arch_of[self.data.train_rows].tolist()}
+        return set(self.data.arch_frequencies())
 
     def noise(self, size: int, generator: torch.Generator) -> Float[Tensor, "B Z"]:
         """Return standard normal noise."""

@@ -23,7 +23,7 @@ from metad2a.models.reference import Reference
 from metad2a.spaces.registry import get_space
 from metad2a.training.features import database_features
 from metad2a.training.meta_data import MetaData, meta_data
-from metad2a.training.objectives import PredictorObjective
+from metad2a.training.predictor_objective import PredictorObjective
 from metad2a.training.reference import reference_of
 
 

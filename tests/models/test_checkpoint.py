@@ -135,10 +135,31 @@ def test_merge() -> None:
     other = replace(predictor, embedder={"name": "pixels", "fingerprint": "xyz", "dim": 10})
     with pytest.raises(CheckpointError, match=r"\(abc\), these are of another embedder \(xyz\)"):
         Checkpoint.merge(generator, other)
-    with pytest.raises(CheckpointError, match="hold predictor and predictor"):
-        Checkpoint.merge(predictor, predictor)
-    with pytest.raises(CheckpointError, match=r"hold generator\+predictor and predictor"):
-        Checkpoint.merge(checkpoint("generator", "predictor"), predictor)
+    with pytest.raises(CheckpointError, match="hold generator and generator"):
+        Checkpoint.merge(generator, generator)
+    with pytest.raises(CheckpointError, match=r"hold generator and generator\+predictor"):
+        Checkpoint.merge(checkpoint("generator", "predictor"), generator)
+
+
+def test_several_predictors_become_an_ensemble(tmp_path: Path) -> None:
+    one, other = checkpoint("predictor"), replace(checkpoint("predictor"), target={"mean": 1.0, "std": 2.0})
+    both = Checkpoint.merge(one, other)
+    assert set(both.parts) == set(both.metrics) == set(both.provenance) == {"predictor", "predictor-2"}
+    assert both.target == one.target != other.target
+    again = replace(checkpoint("predictor"), target=other.target)
+    more = Checkpoint.merge(
+        both, Checkpoint.merge(checkpoint("generator"), Checkpoint.merge(again, checkpoint("predictor")))
+    )
+    assert set(more.parts) == {"generator", "predictor", "predictor-2", "predictor-3", "predictor-4"}
+    assert more.target == other.target  # of the one that comes with the generator
+    more.save(tmp_path / "a.safetensors")
+    again = Checkpoint.load(tmp_path / "a.safetensors")
+    assert list(again.parts) == list(more.parts)
+    assert isinstance(again.build("predictor-4"), Predictor)
+    strange = replace(one, parts={"predictor-x": one.parts["predictor"]})
+    strange.save(tmp_path / "b.safetensors")
+    with pytest.raises(CheckpointError, match="unknown model 'predictor-x'"):
+        Checkpoint.load(tmp_path / "b.safetensors")
 
 
 class Other(Embedder):

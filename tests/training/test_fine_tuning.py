@@ -8,7 +8,7 @@ from metad2a.models.checkpoint import Checkpoint
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.fine_tuning import check_init, initial_model
 from metad2a.training.meta_data import MetaData
-from metad2a.training.objectives import PredictorObjective
+from metad2a.training.predictor_objective import PredictorObjective
 
 MakeCheckpoint = Callable[..., Checkpoint]
 FINGERPRINT = "test features"

@@ -24,7 +24,8 @@ from metad2a.tracking.read import read_rows
 from metad2a.tracking.run import track
 from metad2a.training.meta_data import MetaData
 from metad2a.training.meta_train import MetaTraining, Schedule
-from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective, PredictorObjective
+from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective
+from metad2a.training.predictor_objective import PredictorObjective
 
 MakeData = Callable[..., MetaData]
 SIZE: dict[str, int] = {"feature_dim": 6, "num_types": 7, "num_nodes": 8, "hidden": 8, "latent": 8}

@@ -19,8 +19,8 @@ from metad2a.training.objectives import (
     GeneratorObjective,
     MetaBatch,
     Objective,
-    PredictorObjective,
 )
+from metad2a.training.predictor_objective import PredictorObjective
 
 MakeData = Callable[..., MetaData]
 SIZE: dict[str, int] = {"feature_dim": 6, "num_types": 7, "num_nodes": 8, "hidden": 16, "latent": 8}

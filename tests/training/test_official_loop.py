@@ -26,7 +26,8 @@ from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.base import Trackers
 from metad2a.training.meta_data import MetaData
 from metad2a.training.meta_train import MetaTraining, Schedule
-from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective, PredictorObjective
+from metad2a.training.objectives import GeneratorObjective, MetaBatch, Objective
+from metad2a.training.predictor_objective import PredictorObjective
 
 EPOCHS = 32
 RATES = {"predictor": 0.1, "generator": 0.04}  # the official 1e-4 would need thousands of steps to a plateau

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,31 @@ from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.database.choose_recipe import of_recipe, recipes
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import Split, split_database
-from metad2a.errors import unknown_name
-from metad2a.models.checkpoint import MODELS, Checkpoint
+from metad2a.errors import ConfigError, unknown_name
+from metad2a.models.arch_features import ArchFeatures
+from metad2a.models.checkpoint import MODELS, Checkpoint, empty_model
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.runtime import shipped
 from metad2a.search.metad2a import pretrained_names
 from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space
 from metad2a.training.features import database_features
 from metad2a.training.fine_tuning import check_init, initial_model
 from metad2a.training.meta_data import MetaData, meta_data
 from metad2a.training.objectives import NEW_TASKS
+from metad2a.training.teaching import taught
 
 _log = logging.getLogger(__name__)
+_FAITHFUL = {
+    "target": "accuracy",
+    "loss": "squared",
+    "label": "accuracy",
+    "graph_encoder": "gru",
+    "arch_features": False,
+    "pretrain_epochs": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Material:
     space: SearchSpace
     embedder: Embedder
     init: Checkpoint | None
+    teacher: Checkpoint | None = None
 
     @classmethod
     def of(cls, cfg: DictConfig) -> "Material":
@@ -50,6 +63,17 @@ class Material:
                 init,
                 cfg.model.kind,
                 name=f"init={cfg.init}",
+                space=space.name,
+                embedder_fingerprint=embedder.fingerprint,
+            )
+        teacher = None
+        # Not cfg.teacher: run folders from before there was this key are resumed too.
+        if cfg.get("teacher") is not None:
+            teacher = _open_checkpoint(cfg.teacher)
+            check_init(
+                teacher,
+                "surrogate",
+                name=f"teacher={cfg.teacher}",
                 space=space.name,
                 embedder_fingerprint=embedder.fingerprint,
             )
@@ -66,7 +90,36 @@ class Material:
         data = meta_data(
             database, features, space, valid=split.valid, with_losses=cfg.model.get("label") == "curve"
         )
-        return cls(database, split, data, space, embedder, init)
+        return cls(database, split, data, space, embedder, init, teacher)
+
+    def taught(self, cfg: DictConfig) -> MetaData:
+        """Return what a generator learns from: the database, or what a teacher makes of it."""
+        if self.teacher is None:
+            return self.data
+        assert isinstance(self.space, ProductSpace)  # noqa: S101  (surrogates are of no other spaces)
+        return taught(
+            self.data,
+            self.teacher.build("surrogate"),
+            self.space,
+            share=cfg.teacher_share,
+            per_task=cfg.teacher_archs,
+            images_per_class=cfg.images_per_class,
+            seed=cfg.seed,
+        )
+
+    @cached_property
+    def arch_features(self) -> ArchFeatures:
+        """What is known of architectures beside their graphs.
+
+        Raises:
+            ConfigError: the space's decisions are not independent.
+        """
+        if not isinstance(self.space, ProductSpace):
+            raise ConfigError(
+                f"space={self.space.name}: features of architectures need a space of independent decisions. Set "
+                "model.arch_features=false and model.pretrain_epochs=0."
+            )
+        return ArchFeatures(self.space)
 
     def model_config(self, model: DictConfig) -> dict[str, Any]:
         """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
@@ -98,7 +151,8 @@ class Material:
             _log.info("scores on the others alone are those called %s...", NEW_TASKS)
         if self.init is None:
             return
-        asked, given = self._asked_for(cfg.model), self.model_config(cfg.model)
+        asked = self._asked_for(cfg.model)
+        given = empty_model(cfg.model.kind, self.model_config(cfg.model)).config
         other = ", ".join(
             f"{name} {_short(given.get(name))} instead of {_short(value)}"
             for name, value in asked.items()
@@ -116,10 +170,21 @@ class Material:
             "num_heads": model.num_heads,
             "normalize": model.normalize,
         }
+        if model.kind == "predictor":
+            config["graph_encoder"] = predictor_option(model, "graph_encoder")
+            config["arch_features"] = 0
+            if predictor_option(model, "arch_features"):
+                some = self.space.parse(self.data.arch_names[0])
+                config["arch_features"] = self.arch_features.matrix([some]).shape[1]
         if model.kind == "generator":
             given = self.space.topology if model.constrained else None
             config["topology"] = None if given is None else given.nonzero().tolist()
         return config
+
+
+def predictor_option(model: DictConfig, name: str) -> Any:
+    """Return an option of model=predictor; run folders from before there was the key are of the paper's model."""
+    return model.get(name, _FAITHFUL[name])
 
 
 def _short(value: Any) -> Any:

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig, OmegaConf
 
 from metad2a.cli.configuration import check_at_least, check_choice, instantiate_node, plain
-from metad2a.cli.jobs import train_surrogate
+from metad2a.cli.jobs import predictor_options, train_surrogate
 from metad2a.cli.jobs.material import Material
 from metad2a.database.splits import SPLITS
 from metad2a.errors import ConfigError
@@ -21,7 +21,8 @@ from metad2a.tracking.base import Tracker, Trackers
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
 from metad2a.training.meta_train import MetaTraining, Schedule
-from metad2a.training.objectives import GeneratorObjective, Objective, PredictorObjective
+from metad2a.training.objectives import GeneratorObjective, Objective
+from metad2a.training.predictor_objective import PredictorObjective
 from metad2a.training.selection import best_rows
 
 _POSITIVE = (
@@ -87,6 +88,11 @@ def _training(
     objective = _objective(cfg, material, fabric)
     init = material.init
     provenance = material.provenance(cfg, run_id) | {"records": len(objective.train_rows)}
+    if cfg.model.kind == "predictor":
+        provenance["variant"] = predictor_options.variant(cfg)
+    if material.teacher is not None and cfg.model.kind == "generator":
+        of = material.teacher.provenance["surrogate"]
+        provenance["teacher"] = {"checkpoint": Path(cfg.teacher).name, "of": of}
     if init is not None:
         provenance["init"] = {"checkpoint": Path(cfg.init).name, "of": init.provenance.get(cfg.model.kind)}
     return MetaTraining(
@@ -108,6 +114,9 @@ def _training(
         provenance=provenance,
         seen_before=() if init is None else init.train_archs,
         resume=resume,
+        prepare=(
+            predictor_options.preparation(cfg, material, fabric.device) if cfg.model.kind == "predictor" else None
+        ),
     )
 
 
@@ -121,10 +130,14 @@ def _check(cfg: DictConfig) -> None:
     check_at_least(cfg, dict.fromkeys(_POSITIVE, 1))
     if not 0 < cfg.generator_share <= 1:
         raise ConfigError(f"generator_share={cfg.generator_share}: give a share above 0 and up to 1.")
+    if cfg.get("teacher") is not None and cfg.model.kind != "generator":
+        raise ConfigError(f"teacher={cfg.teacher}: only a generator learns from a teacher. Leave it out.")
     if cfg.model.latent % cfg.model.num_heads:
         raise ConfigError(
             f"model.latent={cfg.model.latent} is no multiple of model.num_heads={cfg.model.num_heads}."
         )
+    if cfg.model.kind == "predictor":
+        predictor_options.check(cfg)
 
 
 def _optimizer(cfg: DictConfig) -> Any:
@@ -165,12 +178,15 @@ def _objective(cfg: DictConfig, material: Material, fabric: Fabric) -> Objective
             **common,
             train_rows=data.train_rows,
             valid_rows=data.valid_rows,
-            target_scale=cfg.model.target_scale,
+            **predictor_options.objective_options(cfg, material),
         )
+    learned = material.taught(cfg)
+    # What a teacher chose is the best already.
+    share = cfg.generator_share if material.teacher is None else 1.0
     return GeneratorObjective(
-        **common,
-        train_rows=best_rows(data, data.train_rows, cfg.generator_share),
-        valid_rows=best_rows(data, data.valid_rows, cfg.generator_share),
+        **common | {"data": learned},
+        train_rows=best_rows(learned, learned.train_rows, share),
+        valid_rows=best_rows(learned, learned.valid_rows, share),
         latent=material.model_config(cfg.model)["latent"],
         space=material.space,
         constrained=cfg.model.constrained,

@@ -14,7 +14,7 @@ from metad2a.evaluation.benchmark.suite import choose
 from metad2a.runtime import numpy_rng, progress
 from metad2a.spaces.registry import get_space
 from metad2a.training.meta_data import MetaData
-from metad2a.training.objectives import PredictorObjective
+from metad2a.training.predictor_objective import PredictorObjective
 from metad2a.training.selection import best_rows
 
 SCHEMA_VERSION = 1
@@ -159,7 +159,7 @@ AXES = (
         "search on MobileNetV3, 10 classes x 50 images",
         (500, 1_500, 5_000, 15_000, 50_000),
         _candidates,
-        "decoded 512 (search/generation.py, _GRAPHS_A_ROUND) and scored 1,024 (search/metad2a.py, "
+        "decoded 512 (search/generation.py, _GRAPHS_A_ROUND) and scored 1,024 (search/predictor_ranker.py, "
         "_GRAPHS_A_BATCH) at a time; what is found is kept",
     ),
     Axis(
