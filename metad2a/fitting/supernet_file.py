@@ -139,6 +139,15 @@ class TrainedSupernet:
         return cls(net.eval(), seen=seen, **told)
 
 
+def is_supernet(path: str | Path) -> bool:
+    """Return whether ``path`` is a file that ``TrainedSupernet.save`` wrote, of whatever version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _HEADER in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def image_keys(images: UInt8[Tensor, "n 3 s s"]) -> Int64[np.ndarray, " n"]:
     """Return a number for each image that depends on its pixels alone."""
     pixels = images.cpu().contiguous().numpy()

@@ -2,18 +2,34 @@
 
 from pathlib import Path
 
+from metad2a.data.image_set import ImageSet
+from metad2a.errors import DataError
+from metad2a.fitting.supernet_file import is_supernet
+from metad2a.fitting.supernet_ofa import NAMES
 from metad2a.oracles.ofa import SUFFIX, AccuracyPredictor
+from metad2a.oracles.supernet import SupernetOracle, open_supernet
 from metad2a.oracles.table import TableOracle
 from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 
 
-def open_oracle(path: str | Path, column: str, space: SearchSpace) -> TableOracle | AccuracyPredictor:
-    """Open a table (CSV, Parquet) or an accuracy predictor (``.safetensors``, whose columns are resolutions).
+def open_oracle(
+    path: str | Path, column: str, space: SearchSpace
+) -> TableOracle | AccuracyPredictor | SupernetOracle:
+    """Open a table (CSV, Parquet), an accuracy predictor or a supernet.
+
+    The columns of an accuracy predictor (``.safetensors``) are resolutions. Those of a supernet (``.safetensors``,
+    or weights that Once-for-All published) are data sets, in any form that ``ImageSet.open`` takes.
 
     Raises:
-        DataError: see ``TableOracle.from_file`` and ``AccuracyPredictor.from_file``.
-        UnknownNameError: there is no such column.
+        CheckpointError: see ``open_supernet``.
+        DataError: see ``TableOracle.from_file``, ``AccuracyPredictor.from_file`` and ``SupernetOracle.on``.
+        UnknownNameError: there is no such column, or the supernet does not know a class of the data set.
     """
+    if Path(path).name in NAMES.values() or is_supernet(path):
+        if not isinstance(space, MobileNetV3):
+            raise DataError(f"{path} is a supernet of 'mobilenetv3', not of '{space.name}'.")
+        return SupernetOracle.on(open_supernet(path), ImageSet.open(column), space=space)
     if Path(path).suffix == SUFFIX:
         return AccuracyPredictor.from_file(path, column, space)
     return TableOracle.from_file(path, column, space)

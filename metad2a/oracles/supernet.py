@@ -142,6 +142,29 @@ class SupernetOracle:
         learned, measured = (LabelledImages.of(part, supernet.resolution) for part in (train, valid))
         return cls(supernet, learned, measured, valid.classes, space=space)
 
+    @classmethod
+    def on(
+        cls, supernet: TrainedSupernet, images: ImageSet, *, space: MobileNetV3 | None = None
+    ) -> "SupernetOracle":
+        """Return the oracle of all ``images``: statistics of those that were trained on, accuracies on the others.
+
+        Where none was, half of every class is for the statistics.
+
+        Raises:
+            DataError: an image cannot be read, a class has fewer than two, or see the class.
+            UnknownNameError: see the class.
+        """
+        supernet.rows(images.classes)
+        loaded = LabelledImages.of(images, supernet.resolution)
+        seen = torch.from_numpy(supernet.has_seen(loaded.images))
+        if not seen.any():
+            valid, train = images.split(0.5, 0)
+            return cls.of(supernet, train, valid, space=space)
+        train_part, valid_part = (
+            LabelledImages(loaded.images[chosen], loaded.labels[chosen]) for chosen in (seen, ~seen)
+        )
+        return cls(supernet, train_part, valid_part, images.classes, space=space)
+
     @property
     def images(self) -> int:
         """How many images accuracies are measured on."""

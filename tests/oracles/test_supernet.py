@@ -1,6 +1,7 @@
 """Inherited accuracies are those of networks taken out, on images that the supernet has not seen."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from metad2a.data.image_set import ImageSet
 from metad2a.errors import ArchitectureError, CheckpointError, DataError, UnknownNameError
 from metad2a.fitting.network import LabelledImages
 from metad2a.fitting.supernet_file import TrainedSupernet, image_keys
+from metad2a.oracles.opening import open_oracle
 from metad2a.oracles.supernet import SupernetOracle, open_supernet
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.mobilenetv3_compact import CompactMobileNetV3
+from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.spaces.networks.supernet import Supernet, recalibrate
 from metad2a.testing.oracles import OracleContract
 
@@ -96,6 +99,26 @@ def test_images_of_the_training_are_not_measured_on(parts: tuple[ImageSet, Image
         SupernetOracle(trained(), LabelledImages(train.images[:1], train.labels[:1]), valid, CLASSES)
 
 
+def test_a_whole_data_set_is_divided_by_what_was_seen() -> None:
+    pixels = LabelledImages.of(IMAGES, 8).images
+    some = trained(seen=np.sort(image_keys(pixels[:30])))
+    assert SupernetOracle.on(some, IMAGES).images == 10
+    assert SupernetOracle.on(trained(), IMAGES).images == 20
+
+
+def test_a_supernet_is_an_oracle_by_its_file(supernet: TrainedSupernet, tmp_path: Path) -> None:
+    supernet.save(tmp_path / "net.safetensors")
+    np.savez(tmp_path / "images.npz", x=PIXELS, y=np.arange(40) % 4, classes=np.array(CLASSES))
+    column = str(tmp_path / "images.npz")
+    oracle = open_oracle(tmp_path / "net.safetensors", column, MobileNetV3())
+    assert isinstance(oracle, SupernetOracle)
+    assert oracle.images == 20
+    with pytest.raises(DataError, match="a supernet of 'mobilenetv3', not of 'nasbench201'"):
+        open_oracle(tmp_path / "net.safetensors", column, NASBench201())
+    with pytest.raises(CheckpointError, match="there are no supernet weights"):
+        open_oracle("ofa_mbv3_d234_e346_k357_w1.0", column, MobileNetV3())
+
+
 def test_unknown_classes_are_named(supernet: TrainedSupernet) -> None:
     other = ImageSet.from_arrays(PIXELS, np.arange(40) % 4, classes=("a", "b", "c", "zebra"), name="other")
     valid, train = other.split(0.5, 0)
@@ -103,10 +126,8 @@ def test_unknown_classes_are_named(supernet: TrainedSupernet) -> None:
         SupernetOracle.of(supernet, train, valid)
 
 
-def test_files_are_opened_by_what_they_are(supernet: TrainedSupernet, tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "a.safetensors"
+def test_files_are_opened_by_what_they_are(supernet: TrainedSupernet, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
     supernet.save(path)
     assert open_supernet(path, width=10).fingerprint == supernet.fingerprint
     with pytest.raises(CheckpointError, match="have width 10, not 100"):
