@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class LayerLatency:
         archs: none was measured as a whole.
         milliseconds: of each of these.
         error_ms: unknown.
+        space: of the architectures.
     """
 
     width: int
@@ -55,6 +56,7 @@ class LayerLatency:
     archs: tuple[Architecture, ...] = ()
     milliseconds: tuple[float, ...] = ()
     error_ms: float | None = None
+    space: MobileNetV3 = field(default_factory=MobileNetV3)
 
     @classmethod
     def of(cls, milliseconds: Mapping[str, float], resolution: int, *, name: str) -> "LayerLatency":
@@ -106,7 +108,7 @@ class LayerLatency:
         if resolution not in tables:
             known = ", ".join(map(str, sorted(tables)))
             raise DataError(f"{path} has no layers at {resolution} pixels a side; it has those at {known}.")
-        return cls.of(tables[resolution], resolution, name=str(path))
+        return replace(cls.of(tables[resolution], resolution, name=str(path)), space=space)
 
     def predict(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return the milliseconds of each architecture.
@@ -114,7 +116,7 @@ class LayerLatency:
         Raises:
             ArchitectureError: one of them is none of the MobileNetV3 space.
         """
-        space = MobileNetV3()
+        space = self.space
         table = space.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
         used = space.used(archs).reshape(table.shape)[:, :, 1::2]
         stage, layer = np.indices((STAGES, LAYERS))

@@ -43,19 +43,27 @@ class AccuracyPredictor:
         state: weights by the names of the published file: ``0.weight`` (400, 128), ``0.bias`` ... ``6.bias``.
         resolution: one of ``RESOLUTIONS``.
         name: for reports.
+        space: of the architectures.
 
     Raises:
         DataError: the weights have other names or shapes, or the predictor knows no such resolution.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], *, resolution: int = 224, name: str = "ofa") -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        resolution: int = 224,
+        name: str = "ofa",
+        space: MobileNetV3 | None = None,
+    ) -> None:
         if resolution not in RESOLUTIONS:
             known = ", ".join(map(str, RESOLUTIONS))
             raise DataError(f"{name}: no accuracy at '{resolution}' pixels a side is known. Give one of {known}.")
         check_state(state, name)
         self.name = f"{name}:{resolution}"
         self.resolution = resolution
-        self._space = MobileNetV3()
+        self._space = space or MobileNetV3()
         layers = [nn.Linear(before, after) for before, after in pairwise(_WIDTHS)]
         self._net = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))[:-1]
         self._net.load_state_dict(dict(state))
@@ -75,7 +83,7 @@ class AccuracyPredictor:
                 the resolution is unknown.
         """
         path = Path(path)
-        if space.name != MobileNetV3.name:
+        if not isinstance(space, MobileNetV3):
             raise DataError(
                 f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
                 f"Set space={MobileNetV3.name}, or give a table."
@@ -87,7 +95,7 @@ class AccuracyPredictor:
             raise DataError(
                 f"the oracle {path} has no column '{resolution}': its columns are pixels a side, {known}."
             )
-        return cls(state, resolution=pixels, name=path.name)
+        return cls(state, resolution=pixels, name=path.name, space=space)
 
     @torch.inference_mode()
     def evaluate(self, archs: Sequence[Architecture], *, seed: int = 0) -> Float[np.ndarray, " A"]:
