@@ -93,6 +93,35 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     run(*search, "--queries", -1).refused("--queries -1")
 
 
+def test_compare_with_it(run: Run, tmp_path: Path, npz: Path, surrogate: Path, trained: dict[str, Path]) -> None:
+    generator, file = (folder / "checkpoints/best.safetensors" for folder in (trained["generator"], surrogate))
+    space = NASBench201()
+    archs = list(space.enumerate())
+    rows = zip(map(space.format, archs), space.params(archs, 3) / 1e5 + 50, strict=True)
+    (tmp_path / "t.csv").write_text("arch,mine\n" + "".join(f"{arch},{value}\n" for arch, value in rows))
+    methods = f"'ours=metad2a:{generator}+{file}','asks=surrogate:{file}?queries=true'"
+    blind = f"'blind=metad2a:{generator}+{file}?dataset=shuffled&candidates=30'"
+    command = (
+        "compare",
+        f"datasets=['{npz}']",
+        "oracles=[t.csv:mine]",
+        "baseline=ours",
+        "budgets=[1,10]",
+        "seeds=2",
+    )
+    small = ("candidates=30", "rank_seeds=0", "images_per_class=2", "database=demo", "json=out.json")
+    run(*command, *small, f"methods=[{methods},{blind}]", "others=['embedded:digits','embedded:glyphs']").done()
+    found = json.loads((tmp_path / "out.json").read_text())
+    means = {row["method"]: row["mean"] for row in found["rows"] if row["budget"] == 10}
+    assert means["asks"] > 50 + 0.9 * max(space.params(archs, 3)) / 1e5 * 0.5, "ten evaluations say what is good"
+    assert {(row["method"], row["what"]) for row in found["generated"]} == {
+        *(("ours", what) for what in ("sampled", "handed_out")),
+        *(("blind", what) for what in ("sampled", "handed_out")),
+        ("asks", "handed_out"),
+    }
+    run(*command, *small, f"methods=[{methods},{blind}]").refused("another data set", "others=[IMAGES, ...]")
+
+
 def test_a_predictor_alone_cannot_learn(run: Run, npz: Path, checkpoints: list[str]) -> None:
     run("search", npz, *checkpoints, "--queries", 2, "--recipe", "short").refused(
         "needs a surrogate", "--then-train"

@@ -24,18 +24,25 @@ def generated_rows(
     ``sampled``: graphs as the decoder makes them, repeats and all; ``handed_out``: what a search of so many
     candidates gives to the user. Of both see ``figures``. What only ranks hands out, and samples nothing.
     """
+    # It does not depend on the oracle, so a data set with several is looked at once.
+    made: dict[tuple[int, str], list[dict[str, Any]]] = {}
     rows = []
     for problem, judge in trials:
         for method in methods:
-            known = frozenset(method.checkpoint.train_archs)
-            made: dict[str, Sequence[Architecture | None]] = {}
-            if isinstance(method, MetaMethod):
-                made["sampled"] = _sampled(method, problem, number, seed)
-            made["handed_out"] = method.handed_out(problem, seed, number)
-            for what, archs in made.items():
-                row = {"oracle": judge.name, "method": method.label, "what": what}
-                rows.append(row | figures(archs, problem.space, known))
+            key = id(problem), method.label
+            if key not in made:
+                made[key] = _rows(method, problem, number, seed)
+            rows += [{"oracle": judge.name, "method": method.label, **row} for row in made[key]]
     return rows
+
+
+def _rows(method: LearnedMethod, problem: Problem, number: int, seed: int) -> list[dict[str, Any]]:
+    known = frozenset(method.checkpoint.train_archs)
+    made: dict[str, Sequence[Architecture | None]] = {}
+    if isinstance(method, MetaMethod):
+        made["sampled"] = _sampled(method, problem, number, seed)
+    made["handed_out"] = method.handed_out(problem, seed, number)
+    return [{"what": what, **figures(archs, problem.space, known)} for what, archs in made.items()]
 
 
 def figures(
