@@ -1,5 +1,6 @@
 """All networks of the MobileNetV3 space in one set of shared weights."""
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +18,8 @@ from metad2a.spaces.networks.mobilenetv3 import (
     KERNELS,
     LAYERS,
     STAGES,
+    Block,
+    BlockShape,
     MobileNetV3Network,
 )
 
@@ -24,6 +27,7 @@ Layers = Sequence[Sequence[tuple[int, int]]]
 """The kernel and the expansion of each layer that a network uses, by stage."""
 LARGEST = (((KERNELS[-1], EXPANSIONS[-1]),) * DEPTHS[-1],) * STAGES
 SMALLEST = (((KERNELS[0], EXPANSIONS[0]),) * DEPTHS[0],) * STAGES
+_Size = tuple[int, int, int]  # classes, width and downsampling
 
 
 class Supernet(nn.Module):
@@ -50,16 +54,19 @@ class Supernet(nn.Module):
             nn.ParameterList(nn.Parameter(torch.eye(side**2)) for _ in range(STAGES * LAYERS)) for side in (5, 3)
         )
 
+    @property
+    def _whole_size(self) -> _Size:
+        return self.num_classes, self.size["width"], self.size["downsampling"]
+
     def forward(self, images: Float[Tensor, "B 3 height width"], layers: Layers) -> Float[Tensor, "B classes"]:
         """Return the logits of the network of ``layers``; gradients flow into the shared weights."""
-        network = _skeleton(_frozen(layers), self.num_classes, *self.size.values())
-        network.train(self.training)
+        network = _skeleton(layers, self._whole_size).train(self.training)
         logits: Tensor = functional_call(network, self.inherited(layers), (images,))
         return logits
 
     def inherited(self, layers: Layers) -> dict[str, Tensor]:
         """Return the state of a network of ``layers``: views of the shared weights, and kernels made of them."""
-        names = _skeleton(_frozen(layers), self.num_classes, *self.size.values()).state_dict()
+        names = _skeleton(layers, self._whole_size).state_dict()
         shared = dict(self.largest.named_parameters()) | dict(self.largest.named_buffers())
         state = {name: shared[name][tuple(map(slice, own.shape))] for name, own in names.items()}
         for stage, blocks in enumerate(layers):
@@ -89,26 +96,44 @@ class Supernet(nn.Module):
         if rows is not None:
             chosen = torch.as_tensor(rows, device=state["classifier.bias"].device)
             state |= {name: state[name][chosen] for name in ("classifier.weight", "classifier.bias")}
-        network = _on_meta(layers, len(state["classifier.bias"]), **self.size)
+        size = (len(state["classifier.bias"]), self.size["width"], self.size["downsampling"])
+        network = copy.deepcopy(_skeleton(layers, size))
         network.load_state_dict(state, assign=True)
         return network.train(self.training)
 
 
-def _frozen(layers: Layers) -> tuple[tuple[tuple[int, int], ...], ...]:
-    return tuple(tuple((kernel, expansion) for kernel, expansion in blocks) for blocks in layers)
+def _skeleton(layers: Layers, size: _Size) -> MobileNetV3Network:
+    """Return a network without weights: its modules, and the names and shapes of what they need.
+
+    To build one takes as long as a good part of a step, so all are composed of the same blocks.
+    """
+    network = copy.copy(_template(size))
+    network._modules = dict(network._modules)
+    network.stages = nn.Sequential(
+        *(
+            nn.Sequential(*(_block(stage, layer, *kind, size) for layer, kind in enumerate(blocks)))
+            for stage, blocks in enumerate(layers)
+        )
+    )
+    return network
 
 
-@lru_cache(maxsize=64)  # the same few networks are asked for in turn
-def _skeleton(
-    layers: tuple[tuple[tuple[int, int], ...], ...], num_classes: int, width: int, downsampling: int
-) -> MobileNetV3Network:
-    """Return a network without weights: its modules, and the names and shapes of what they need."""
-    return _on_meta(layers, num_classes, width=width, downsampling=downsampling)
-
-
-def _on_meta(layers: Layers, num_classes: int, *, width: int, downsampling: int) -> MobileNetV3Network:
+@lru_cache(maxsize=8)
+def _template(size: _Size) -> MobileNetV3Network:
+    num_classes, width, downsampling = size
     with torch.device("meta"):
-        return MobileNetV3Network(layers, num_classes, width=width, downsampling=downsampling)
+        return MobileNetV3Network(SMALLEST, num_classes, width=width, downsampling=downsampling)
+
+
+@lru_cache(maxsize=8 * STAGES * LAYERS * len(KERNELS) * len(EXPANSIONS))
+def _block(stage: int, layer: int, kernel: int, expansion: int, size: _Size) -> Block:
+    _, width, downsampling = size
+    with torch.device("meta"):
+        return Block(
+            BlockShape.searched(
+                stage, layer, kernel=kernel, expansion=expansion, width=width, downsampling=downsampling
+            )
+        )
 
 
 @torch.no_grad()
