@@ -165,6 +165,7 @@ def test_by_text(
 ) -> None:
     alone.save(tmp_path / "alone.safetensors")
     together.save(tmp_path / "together.safetensors")
+    meta.model.checkpoint.save(tmp_path / "meta.safetensors")
     texts = ["surrogate:{}/alone.safetensors?queries=true", "b=metad2a:{}/together.safetensors?dataset=shuffled"]
     first, second = open_methods([text.format(tmp_path) for text in texts], Defaults(device="cpu"))
     assert isinstance(first, SurrogateMethod)
@@ -176,7 +177,7 @@ def test_by_text(
     with pytest.raises(ConfigError, match="dataset=other cannot be used"):
         open_methods([f"surrogate:{tmp_path}/alone.safetensors?dataset=other"], Defaults(device="cpu"))
     with pytest.raises(CheckpointError, match="give the surrogate's file too"):
-        open_methods(["surrogate:nasbench201"], Defaults(device="cpu"))
+        open_methods([f"surrogate:{tmp_path}/meta.safetensors"], Defaults(device="cpu"))
     with pytest.raises(CheckpointError, match=r"queries=true.*GENERATOR\+SURROGATE"):
         MetaMethod("a", meta.model, queries=True)
     with (
