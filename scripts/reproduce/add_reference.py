@@ -1,6 +1,6 @@
 """Note in a checkpoint what it was meta-trained on: for one made before checkpoints did so themselves.
 
-    add_reference.py CHECKPOINT DATABASE OUT [--images PLACE...] [--wnids FILE.json] [--no-tasks]
+    add_reference.py CHECKPOINT DATABASE OUT [--images PLACE...] [--no-tasks]
 
 The weights stay as they are, bit for bit. The database, its split and the images must be those of the training;
 the predictor's error of differences (val/pair_error) is measured on the records of meta-validation.
@@ -8,13 +8,11 @@ the predictor's error of differences (val/pair_error) is measured on the records
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import get_embedder
-from metad2a.data.imagenet.names import ImageNetNames
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import SPLITS, split_database
 from metad2a.errors import UserError
@@ -36,7 +34,6 @@ def main() -> None:
     parser.add_argument("--no-tasks", action="store_true", help="leave out the tasks: they are others' to publish")
     parser.add_argument("--split", choices=SPLITS, default="by_task")
     parser.add_argument("--max-images-per-class", type=int, default=50)
-    parser.add_argument("--wnids", type=Path, help="ImageNet's 1,000 ids: classes named by them get words")
     arguments = parser.parse_args()
     try:
         write(arguments)
@@ -59,8 +56,6 @@ def write(arguments: argparse.Namespace) -> None:
     )
     data = meta_data(database, features, space, valid=split_database(database, arguments.split).valid)
     reference = reference_of(data, checkpoint.images_per_class)
-    if arguments.wnids is not None:
-        reference = named(reference, ImageNetNames.read(arguments.wnids).wnids or ())
     if arguments.no_tasks:
         reference = without_tasks(reference)
     metrics = {**checkpoint.metrics, "predictor": checkpoint.metrics["predictor"] | pair_error(checkpoint, data)}
@@ -86,19 +81,6 @@ def pair_error(checkpoint: Checkpoint, data: MetaData) -> dict[str, float]:
     scores = objective.validate(checkpoint.build("predictor"))
     print({name: round(value, 3) for name, value in scores.items()})
     return {"val/pair_error": scores["val/pair_error"]}
-
-
-def named(reference: Reference, wnids: Sequence[str]) -> Reference:
-    """Return ``reference`` with words for ImageNet's WordNet ids, and the id where one word names two classes."""
-    from torchvision.models import EfficientNet_B0_Weights
-
-    words = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]  # in the order of the 1,000 ids
-    ids = [name.rpartition("/")[2] for name in reference.classes]
-    places = {wnid: number for number, wnid in enumerate(sorted(wnids))}
-    names = [words[places[wnid]] for wnid in ids]
-    twice = {name for name in words if words.count(name) > 1}
-    shown = (f"{name} ({wnid})" if name in twice else name for name, wnid in zip(names, ids, strict=True))
-    return replace(reference, classes=tuple(shown))
 
 
 if __name__ == "__main__":
