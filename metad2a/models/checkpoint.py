@@ -221,7 +221,7 @@ class Checkpoint:
             # One set is drawn for both, and more images say more.
             images_per_class=max(a.images_per_class, b.images_per_class),
             target=target,
-            train_archs=a.train_archs or b.train_archs,
+            train_archs=tuple(dict.fromkeys([*a.train_archs, *b.train_archs])),
             metrics={**a.metrics, **b.metrics},
             provenance={**a.provenance, **b.provenance},
             # What is predicted depends on the predictor's tasks.

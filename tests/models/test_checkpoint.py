@@ -129,6 +129,9 @@ def test_merge() -> None:
         assert set(both.parts) == {"generator", "predictor"}
         assert both.target == predictor.target
         assert set(both.metrics) == set(both.provenance) == {"generator", "predictor"}
+        assert both.train_archs == generator.train_archs
+    more = replace(predictor, train_archs=(*generator.train_archs[:1], "another"))
+    assert Checkpoint.merge(more, generator).train_archs == (*generator.train_archs, "another")
     other = replace(predictor, space="mobilenetv3")
     with pytest.raises(CheckpointError, match=r"search space 'nasbench201', not for 'mobilenetv3'"):
         Checkpoint.merge(generator, other)
