@@ -74,7 +74,7 @@ def search(
     ] = None,
     checkpoint: Annotated[
         list[str] | None,
-        typer.Option(help="Shipped name or file; give it twice for a generator's and a predictor's file."),
+        typer.Option(help="Shipped name or file; again for a generator's and a predictor's file, or several's."),
     ] = None,
     candidates: Annotated[int, typer.Option(help="Distinct architectures to generate.")] = 500,
     top: Annotated[int, typer.Option(help="How many to print.")] = 10,
@@ -94,7 +94,9 @@ def search(
     ] = False,
     latency_table: Annotated[
         Path | None,
-        typer.Option(help="CSV file with columns arch and ms: latencies of another device, not this one."),
+        typer.Option(
+            help="CSV file with columns arch and ms, or of layers (import ofa): latencies of another device."
+        ),
     ] = None,
     pareto: Annotated[
         str | None,
@@ -121,8 +123,8 @@ def search(
     then_train: Annotated[
         int, typer.Option(metavar="K", help="Train the first K candidates and say which is really best.")
     ] = 0,
-    recipe: Annotated[str, typer.Option(help="Of them: short | nasbench201 | ... | file.yaml")] = "short",
-    train_seeds: Annotated[int, typer.Option(help="Trainings of each of them.")] = 1,
+    recipe: Annotated[str, typer.Option(help="Of trainings: short | nasbench201 | ... | file.yaml")] = "short",
+    train_seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 1,
     runs: Annotated[Path, typer.Option(help="Where trainings are kept.")] = Path("runs"),
     queries: Annotated[
         int,
@@ -134,9 +136,10 @@ def search(
         float, typer.Option(help="Stop them when the next one promises less than so many percent of accuracy.")
     ] = 0.0,
     oracle: Annotated[
-        Path | None, typer.Option(help="Table of true accuracies for them; else networks are trained in --recipe.")
+        Path | None,
+        typer.Option(help="True accuracies for them, a table or predictor; else networks are trained in --recipe."),
     ] = None,
-    oracle_column: Annotated[str | None, typer.Option(help="Column of that table.")] = None,
+    oracle_column: Annotated[str | None, typer.Option(help="Column of that table; of a predictor: pixels.")] = None,
 ) -> None:
     """Propose and rank networks for a data set, training nothing (unless --then-train asks for it)."""
     from metad2a.cli.commands import search as command
