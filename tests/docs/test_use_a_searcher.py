@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metad2a import plugins
+from metad2a.search.model_based import ModelBased
 from metad2a.spaces.base import SearchSpace
 from metad2a.testing.searchers import MakeSearcher, SearcherContract
 
@@ -27,12 +28,19 @@ def test_a_ranking_is_gone_on_from(names: dict[str, Any]) -> None:
     assert names["searcher"].ask(5) == list(dict.fromkeys(first))[:5]
 
 
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a searcher's class; those with a model name only their own and hand the others on."""
+    known = dict(inspect.signature(plugins.load("searchers", name)).parameters)
+    handed_on = known.pop("options", None)
+    return {**(inspect.signature(ModelBased).parameters if handed_on else {}), **known}
+
+
 def test_the_table_tells_all_searchers_and_options() -> None:
     """Those that all have are told below the table; the two with a model share theirs."""
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))
     assert set(rows) == set(plugins.names("searchers"))
     for name, row in rows.items():
-        for option, known in inspect.signature(plugins.load("searchers", name)).parameters.items():
+        for option, known in options_of(name).items():
             shared = name == "bayesian" and f"`{option}=" in rows["bananas"]
             assert option in ("space", "seed", "first") or shared or f"`{option}=" in row
             if f"`{option}=" in row:
