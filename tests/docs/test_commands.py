@@ -63,6 +63,12 @@ SMALLER: dict[str, tuple[str, ...]] = {
 ELSEWHERE = {
     "make demo": "tests/cli/test_demo.py::test_the_demo_runs_from_end_to_end",
     "make test": "tests/docs/test_commands.py::test_commands",
+    "metad2a train predictor experiment=demo model.target=ranks": (
+        "tests/cli/test_train_variants.py::test_the_checkpoint_says_what_it_is"
+    ),
+    "metad2a search my_images/ --checkpoint g.safetensors": (
+        "tests/cli/test_train_variants.py::test_search_by_it_and_by_an_ensemble"
+    ),
     "metad2a train predictor experiment=demo trainer=ddp": (
         "tests/cli/test_train.py::test_two_processes_learn_what_one_learns"
     ),
