@@ -26,7 +26,7 @@ _EIGHTY = 1.2816  # standard deviations on each side of the mean that hold 80 % 
 _FEWEST = 4  # architectures of a task, below which their ranks say too little
 _QUARTILES = 1.349  # standard deviations from the lower to the upper quartile of a normal distribution
 Label = Literal["accuracy", "curve"]
-RHO, SIGMA, LENGTH = 1.0, 1.0, 1.5
+RHO, SIGMA, LENGTH = 1.0, 1.5, 1.5
 """Hyper-parameters that are the same for every database; what they are worth is in docs/ablation.md."""
 SHRINKAGES = (10.0, 30.0, 100.0, 300.0)
 """What the ratio of noise to scale is chosen from."""
