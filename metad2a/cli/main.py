@@ -197,7 +197,7 @@ def train(
     kind: Annotated[str, typer.Argument(help="generator | predictor | surrogate | supernet")],
     overrides: Overrides = None,
 ) -> None:
-    """Meta-train a generator, predictor or surrogate, or train a supernet; Hydra overrides such as experiment=demo."""
+    """Meta-train a generator, predictor or surrogate, or a supernet; Hydra overrides such as experiment=demo."""
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.train(kind, overrides or [])

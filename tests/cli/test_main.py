@@ -117,7 +117,11 @@ def test_models_are_generators_or_predictors(run: Run) -> None:
 
 def test_ls(run: Run, tmp_path: Path) -> None:
     text = run("ls").done().out
-    for line in ("spaces: mobilenetv3, mobilenetv3-compact, nasbench201", "embedders: efficientnet-lite0, pixels", "runs: none"):
+    for line in (
+        "spaces: mobilenetv3, mobilenetv3-compact, nasbench201",
+        "embedders: efficientnet-lite0, pixels",
+        "runs: none",
+    ):
         assert line in text
     assert "demo" in run("ls", "experiments").done().out
     assert "images: embedded:digits, embedded:glyphs, torchvision:CIFAR10," in run("ls", "images").done().out

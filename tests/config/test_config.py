@@ -27,6 +27,7 @@ PRIMARY: dict[str, Any] = {
     "compare": schemas.CompareConf,
     "build_database": schemas.BuildDatabaseConf,
     "fit_network": schemas.FitNetworkConf,
+    "train_supernet": schemas.TrainSupernetConf,
 }
 SCHEMA_OF = {
     "model/generator": schemas.GeneratorConf,
