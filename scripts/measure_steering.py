@@ -2,7 +2,7 @@
 
 python scripts/measure_steering.py [--seeds 5] [--candidates 300]
 
-For each cost, a limit that so many percent of all cells meet; the shipped checkpoint draws candidates for
+For each cost, a limit that so many percent of all cells meet; a checkpoint draws candidates for
 embedded:digits until it has enough of them (or gives up). Prints a Markdown table: graphs drawn, seconds, the best
 predicted accuracy and the means of the first ten and of all; means over seeds.
 """
@@ -43,10 +43,11 @@ def measure(model: MetaD2A, features: FeatureSet, limits: Limits, n: int, seed: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="nasbench201")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--candidates", type=int, default=300)
     given = parser.parse_args()
-    model = MetaD2A.from_pretrained("nasbench201", device="cpu")
+    model = MetaD2A.open(given.checkpoint, device="cpu")
     features = model.embed(ImageSet.open("embedded:digits"), images_per_class=20)
     archs, costs = list(model.space.enumerate()), Costs(model.space, len(features.classes))
     print("| limit | cells within | | found | graphs drawn | s | best | first 10 | all |")

@@ -36,15 +36,22 @@ def test_search_works_out_of_the_box(run: Run, tmp_path: Path) -> None:
     assert all(0 < candidate["predicted"] <= 100 for candidate in found["candidates"])
 
 
-def test_the_checkpoint_is_whole_and_small() -> None:
-    path = shipped("data", "pretrained", "nasbench201.safetensors")
-    assert path.stat().st_size <= 40 * MB
-    checkpoint = Checkpoint.load(path)
-    assert set(checkpoint.parts) == {"generator", "predictor"}
-    assert checkpoint.target is not None
-    assert len(checkpoint.train_archs) > 100
-    assert checkpoint.provenance.keys() == checkpoint.parts.keys()
-    MetaD2A.from_pretrained("nasbench201", device="cpu").embedder()  # of the same features as the installed one
+def test_the_checkpoints_are_whole_and_small() -> None:
+    parts = {"nasbench201": {"generator", "surrogate"}, "nasbench201-metad2a": {"generator", "predictor"}}
+    files = [shipped("data", "pretrained", f"{name}.safetensors") for name in parts]
+    assert sum(path.stat().st_size for path in files) <= 40 * MB
+    for name, path in zip(parts, files, strict=True):
+        checkpoint = Checkpoint.load(path)
+        assert set(checkpoint.parts) == parts[name]
+        assert ("predictor" in checkpoint.parts) == (checkpoint.target is not None)
+        assert len(checkpoint.train_archs) > 100
+        assert checkpoint.provenance.keys() == checkpoint.parts.keys()
+        MetaD2A.from_pretrained(name, device="cpu").embedder()  # of the same features as the installed one
+
+
+def test_the_default_is_not_trained_on_cells_that_were_chosen_by_a_benchmark() -> None:
+    provenance = MetaD2A.from_pretrained("nasbench201", device="cpu").checkpoint.provenance
+    assert {part["database"] for part in provenance.values()} == {"open"}
 
 
 def test_the_demo_database_is_whole_and_small() -> None:

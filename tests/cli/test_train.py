@@ -227,7 +227,9 @@ def test_what_cannot_be_fine_tuned(run: Run, database: Path, trained: dict[str, 
     train("nowhere.safetensors").refused("there is no checkpoint nowhere.safetensors")
     predictor = trained["predictor"] / "checkpoints/best.safetensors"
     train(predictor).refused(f"init={predictor} holds a predictor", "a generator is to be trained")
-    train("nasbench201").refused("init=nasbench201", "trained on features of the embedder 'efficientnet-lite0'")
+    train("nasbench201-metad2a").refused(
+        "init=nasbench201-metad2a", "trained on features of the embedder 'efficientnet-lite0'"
+    )
 
 
 def same_result(a: Path, b: Path) -> bool:

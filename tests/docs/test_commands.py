@@ -37,7 +37,7 @@ _FEW_IMAGES = "label_source.mine.images_per_class=12"
 _TWO_CLASSES = "label_source.mine.classes_per_task=2"
 # What is added to a command, by its beginning; the first that fits.
 SMALLER: dict[str, tuple[str, ...]] = {
-    "metad2a train predictor init=nasbench201": ("schedule.epochs=1", "max_images_per_class=2"),
+    "metad2a train predictor init=nasbench201-metad2a": ("schedule.epochs=1", "max_images_per_class=2"),
     "metad2a train predictor database=my_database images=[tiny-imagenet=tiny]": ("debug=limit", _ERROR),
     "metad2a train surrogate": ("embedder=pixels", "max_images_per_class=4", "images_per_class=4"),
     "metad2a train": ("debug=limit",),

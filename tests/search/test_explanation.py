@@ -238,6 +238,13 @@ def test_the_whole_explanation(
 def test_the_shipped_checkpoint_knows_what_it_has_seen() -> None:
     reference = MetaD2A.from_pretrained().checkpoint.reference
     assert reference is not None
+    assert len(reference.tasks) > 50
+    assert {"goldfish", "mnist/3"} <= set(reference.classes)
+
+
+def test_that_of_others_labels_knows_the_classes() -> None:
+    reference = MetaD2A.from_pretrained("nasbench201-metad2a").checkpoint.reference
+    assert reference is not None
     assert reference.means.shape == (600, 1280)
     assert len(reference.tasks) == 0  # they are others' to publish
     assert reference.sizes == (1, 2, 5)
