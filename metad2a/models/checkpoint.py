@@ -154,7 +154,7 @@ class Checkpoint:
             CheckpointError: there is no such part, or its weights do not fit its configuration.
         """
         if part not in self.parts:
-            held = "".join(f"a {name} only" for name in self.parts) or "no model"
+            held = f"a {' and a '.join(self.parts)} only" if self.parts else "no model"
             raise CheckpointError(f"the checkpoint holds {held}; give the {part}'s file too.")
         return build_model(part, self.parts[part])
 

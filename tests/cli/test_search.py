@@ -316,7 +316,7 @@ def test_checkpoints_that_cannot_be_used(
     search("nasbench2001").refused("unknown checkpoint 'nasbench2001'", "Known:")
     search("away.safetensors").refused("no checkpoint", "away.safetensors")
     search(ours).refused("predictor only", "generator's file too")
-    search(ours, ours).refused("predictor and predictor", "one generator and one predictor")
+    search(ours, ours).refused("a predictor and a predictor-2 only", "generator's file too")
 
     (tmp_path / "broken.safetensors").write_bytes(ours.read_bytes()[:100])
     search("broken.safetensors").refused("broken.safetensors", "damaged")

@@ -173,7 +173,7 @@ def test_without_augmentation_every_image_is_seen_as_it_is(
 ) -> None:
     train, _ = images
     recipe = replace(RECIPE, flip=False, crop_padding=0, batch_size=30)
-    batches = list(network._batches(train, recipe, torch_rng(0)))
+    batches = list(network.training_batches(train, recipe, torch_rng(0)))
     seen = sorted(one.numpy().tobytes() for batch in batches for one in batch.images)
     assert seen == sorted(one.numpy().tobytes() for one in train.images)
 
@@ -196,7 +196,7 @@ def test_every_set_gets_the_steps_that_the_recipe_asks_for(
 def test_a_small_set_is_passed_over_evenly(images: tuple[LabelledImages, LabelledImages]) -> None:
     train, _ = images
     recipe = replace(RECIPE, images_per_epoch=192, flip=False, crop_padding=0)
-    seen = torch.cat([batch.images for batch in network._batches(train, recipe, torch_rng("test"))])
+    seen = torch.cat([batch.images for batch in network.training_batches(train, recipe, torch_rng("test"))])
     times = (seen[:, None] == train.images[None]).flatten(2).all(2).sum(0)
     assert times.sum() == 192
     assert set(times.tolist()) <= {2, 3}
