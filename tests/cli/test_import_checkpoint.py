@@ -173,7 +173,8 @@ def test_wrong_arguments(run: Run, official: Callable[..., Path], tmp_path: Path
     run("import", "checkpoint", official("generator", "mobilenetv3"), predictor, "x.safetensors").refused(
         "different search spaces"
     )
-    run("import", "checkpoint", generator, generator, "x.safetensors").refused("one generator and a predictor or several")
+    twice = run("import", "checkpoint", generator, generator, "x.safetensors")
+    twice.refused("one generator and a predictor or several")
     assert run("import", "checkpoint", generator).code == 2
     run("search", "embedded:digits", "--checkpoint", generator).refused("metad2a import checkpoint")
 
