@@ -23,7 +23,7 @@ def check_init(checkpoint: Checkpoint, kind: str, *, name: str, space: str, embe
     """
     if kind not in checkpoint.parts:
         held = " and ".join(f"a {part}" for part in checkpoint.parts) or "no model"
-        raise CheckpointError(f"{name} holds {held}, but a {kind} is to be trained. Give a {kind}'s checkpoint.")
+        raise CheckpointError(f"{name} holds {held}, but a {kind} is needed. Give a {kind}'s checkpoint.")
     try:
         checkpoint.check(space=space, embedder_fingerprint=embedder_fingerprint)
     except CheckpointError as error:

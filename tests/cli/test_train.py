@@ -226,7 +226,7 @@ def test_what_cannot_be_fine_tuned(run: Run, database: Path, trained: dict[str, 
     train("nasbench200").refused("unknown checkpoint 'nasbench200'", "Did you mean 'nasbench201'?")
     train("nowhere.safetensors").refused("there is no checkpoint nowhere.safetensors")
     predictor = trained["predictor"] / "checkpoints/best.safetensors"
-    train(predictor).refused(f"init={predictor} holds a predictor", "a generator is to be trained")
+    train(predictor).refused(f"init={predictor} holds a predictor", "a generator is needed")
     train("nasbench201-metad2a").refused(
         "init=nasbench201-metad2a", "trained on features of the embedder 'efficientnet-lite0'"
     )

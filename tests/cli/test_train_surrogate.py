@@ -61,6 +61,24 @@ def test_what_cannot_be(run: Run, surrogate: Path) -> None:
     run("search", "embedded:digits", "--checkpoint", file).refused("give the generator's file too")
 
 
+def test_a_generator_learns_from_it(run: Run, tmp_path: Path, npz: Path, surrogate: Path) -> None:
+    database, file = surrogate.parents[2] / "tiny", surrogate / "checkpoints/best.safetensors"
+    quick = ("embedder=pixels", "max_images_per_class=4", "images_per_class=4", "schedule.epochs=1")
+    small = ("teacher_archs=20", "model.hidden=8", "model.latent=8", "model.num_heads=2")
+    train = ("train", "generator", f"database={database}", *quick, *small)
+    run(*train, f"teacher={file}").done()
+    [made] = (tmp_path / "runs/train").iterdir()
+    best = made / "checkpoints/best.safetensors"
+    checkpoint = Checkpoint.load(best)
+    assert checkpoint.provenance["generator"]["teacher"]["of"]["database"] == "tiny"
+    assert checkpoint.train_archs == Checkpoint.load(file).train_archs  # what was labelled, not what was taught
+    run("search", npz, "--checkpoint", best, "--checkpoint", file, "--candidates", 5, "--json", "a.json").done()
+    assert len(json.loads((tmp_path / "a.json").read_text())["candidates"]) == 5
+    run(*train, f"teacher={best}").refused(f"teacher={best} holds a generator, but a surrogate is needed")
+    run(*train, f"teacher={file}", "teacher_share=0").refused("share=0.0", "give a share above 0")
+    run("train", "predictor", f"database={database}", *quick, f"teacher={file}").refused("only a generator learns")
+
+
 def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, trained: dict[str, Path]) -> None:
     files = [folder / "checkpoints/best.safetensors" for folder in (trained["generator"], surrogate)]
     search = ("search", npz, "--checkpoint", files[0], "--checkpoint", files[1], "--candidates", 30)

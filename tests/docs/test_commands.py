@@ -112,6 +112,9 @@ ELSEWHERE = {
     "metad2a train predictor experiment=demo 'embedder=timm": (
         "tests/cli/test_embedders.py::test_a_checkpoint_remembers_its_embedder"
     ),
+    "metad2a train generator experiment=demo teacher=": (
+        "tests/cli/test_train_surrogate.py::test_a_generator_learns_from_it"
+    ),
     "metad2a train supernet": "tests/cli/test_train_supernet.py::test_a_supernet_is_trained_interrupted_and_used",
     "python scripts/measure_supernet.py": "tests/scripts/test_measure_supernet.py::test_ranks_are_told_and_kept",
     "metad2a build-database space=mobilenetv3 recipe=inherited": (

@@ -53,7 +53,7 @@ def test_a_generator_and_a_predictor_of_unknown_scale_start_as_they_are(make_che
 @pytest.mark.parametrize(
     ("kind", "space", "fingerprint", "words"),
     [
-        ("generator", NASBench201.name, FINGERPRINT, "mine holds a predictor, but a generator is to be trained"),
+        ("generator", NASBench201.name, FINGERPRINT, "mine holds a predictor, but a generator is needed"),
         (
             "predictor",
             "mobilenetv3",
