@@ -52,6 +52,7 @@ SMALLER: dict[str, tuple[str, ...]] = {
     "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE": (
         *("--recipe", "quick.yaml", "--candidates", "20"),
     ),
+    "metad2a search my_images/ --queries": ("--recipe", "quick.yaml", "--candidates", "20"),
     "metad2a search my_images/ --then-train": ("--recipe", "quick.yaml", "--candidates", "20"),
     "metad2a compare": (
         *("seeds=2", "budgets=[1,3]", "candidates=20", "rank_seeds=0", "images_per_class=2"),
