@@ -14,7 +14,7 @@ from metad2a.spaces.base import Architecture
 from metad2a.spaces.product import ProductSpace
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 PAIR_WEIGHT = 0.5
 SIZE_WEIGHT = 0.5
@@ -57,13 +57,13 @@ class ArchFeatures:
         )
 
     @cached_property
-    def _table(self) -> "pd.DataFrame | None":
-        import pandas as pd
+    def _table(self) -> "pa.Table | None":
+        from pyarrow import parquet  # not pandas, whose import takes longer
 
         path = scores_file(self.space.name)
         if not self.space.listable or not path.is_file():
             return None
-        table = pd.read_parquet(path)
+        table = parquet.read_table(path)
         if len(table) != self.space.size:
             raise ConfigError(f"{path} has {len(table):,} rows, but '{self.space.name}' {self.space.size:,}.")
         return table
@@ -81,9 +81,8 @@ class ArchFeatures:
         table = self._table
         assert table is not None  # noqa: S101  (whoever comes here has looked)
         averaged = class_means(self._raw(self._archs), table["isomorphic"].to_numpy())
-        scores = [
-            normal_ranks(table[name].to_numpy()) for name in table.columns if name not in ("arch", "isomorphic")
-        ]
+        names = [name for name in table.column_names if name not in ("arch", "isomorphic")]
+        scores = [normal_ranks(table[name].to_numpy()) for name in names]
         return np.concatenate([averaged, *(SCORE_WEIGHT * score[:, None] for score in scores)], axis=1)
 
 
@@ -103,7 +102,9 @@ def class_means(features: Float[np.ndarray, "A D"], classes: Int[np.ndarray, " A
 
 def normal_ranks(values: Float[np.ndarray, " A"]) -> Float[np.ndarray, " A"]:
     """Return what the ranks of ``values`` would be of normally distributed ones; equal values stay equal."""
-    from scipy import stats
+    from scipy.special import ndtri  # not scipy.stats, whose import takes as long as a search
 
-    ranks = stats.rankdata(values)
-    return stats.norm.ppf((ranks - 0.5) / len(ranks)).astype(np.float32)
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    normal: Float[np.ndarray, " A"] = ndtri((ranks - 0.5) / len(ranks)).astype(np.float32)
+    return normal
