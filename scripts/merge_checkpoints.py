@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from functools import reduce
 from pathlib import Path
 
 from metad2a.errors import UserError
@@ -15,7 +14,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
     try:
-        reduce(Checkpoint.merge, map(Checkpoint.load, arguments.parts)).save(arguments.out)
+        Checkpoint.joined(*arguments.parts).save(arguments.out)
     except UserError as error:
         sys.exit(f"error: {error}")
     print(f"wrote {arguments.out}")

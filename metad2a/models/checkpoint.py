@@ -6,6 +6,7 @@ Such a file holds no code: opening one that somebody else made is safe.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -195,6 +196,15 @@ class Checkpoint:
                 f"({self.embedder['fingerprint']}), these are of {other} ({embedder_fingerprint}). "
                 f"{give}, or train on the new features."
             )
+
+    @classmethod
+    def joined(cls, *paths: str | Path) -> "Checkpoint":
+        """Read one file, or several that hold the models of one checkpoint, see ``merge``.
+
+        Raises:
+            CheckpointError: a file is unusable, or they do not belong together.
+        """
+        return reduce(cls.merge, (cls.load(Path(path)) for path in paths))
 
     @staticmethod
     def merge(a: "Checkpoint", b: "Checkpoint") -> "Checkpoint":

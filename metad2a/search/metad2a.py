@@ -74,10 +74,7 @@ class MetaD2A(Ranker):
         """
         if not paths:
             raise CheckpointError("no checkpoint file was given. Give one with both models, or two.")
-        checkpoint = Checkpoint.load(Path(paths[0]))
-        for path in paths[1:]:
-            checkpoint = Checkpoint.merge(checkpoint, Checkpoint.load(Path(path)))
-        return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
+        return cls(Checkpoint.joined(*paths), name=" + ".join(str(path) for path in paths), device=device)
 
     @classmethod
     def open(cls, *references: str | Path, device: str = "auto") -> "MetaD2A":

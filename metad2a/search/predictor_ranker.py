@@ -15,15 +15,12 @@ from metad2a.errors import CheckpointError
 from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint, kind_of
 from metad2a.models.predictor import Predictor
-from metad2a.runtime import numpy_rng, resolve_device, torch_rng
-from metad2a.search.generation import draw_sets
+from metad2a.runtime import numpy_rng, resolve_device
 from metad2a.search.ranker import Ranker
 from metad2a.search.refinement import Draws
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.product import ProductSpace
 
-DRAWS = 10
-"""Random draws of the images that a prediction is the mean of."""
 _GRAPHS_A_BATCH = 1024
 _REFERENCES = 256  # architectures that the scores of the members of an ensemble are measured by
 
@@ -60,18 +57,13 @@ class PredictorRanker(Ranker):
         Raises:
             CheckpointError: a file is unusable, has no predictor, or is of another space or embedder.
         """
-        checkpoint = Checkpoint.load(Path(paths[0]))
-        for path in paths[1:]:
-            checkpoint = Checkpoint.merge(checkpoint, Checkpoint.load(Path(path)))
-        return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
+        return cls(Checkpoint.joined(*paths), name=" + ".join(str(path) for path in paths), device=device)
 
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> list[float | None]:
         """Return the standard deviation over the members of an ensemble in percent; None of a single predictor."""
         if len(self.members) == 1 or not archs:
             return [None] * len(archs)
-        self.checkpoint.check(embedder_fingerprint=features.embedder)
-        draws = draw_sets(features, DRAWS, self.checkpoint.images_per_class, torch_rng(0, "predict"))
-        each = self._each(self._encoded(draws), archs).mean(1)
+        each = self._each(self._encoded(self._draws(features, 0)), archs).mean(1)
         deviations: list[float | None] = each.std(0, ddof=1).tolist()
         return deviations
 
@@ -80,9 +72,7 @@ class PredictorRanker(Ranker):
         return partial(self._mean, self._encoded(draws))
 
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
-        self.checkpoint.check(embedder_fingerprint=features.embedder)
-        rng = torch_rng(random_state, "predict")
-        return self.scorer(draw_sets(features, DRAWS, self.checkpoint.images_per_class, rng))
+        return self.scorer(self._draws(features, random_state))
 
     @torch.inference_mode()
     def _encoded(self, draws: Iterable[SetBatch]) -> list["_OnDataSet"]:

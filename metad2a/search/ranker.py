@@ -1,21 +1,26 @@
 """What meta-trained models that rank have in common: they embed images as in their meta-training, and predict."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from metad2a.data.cache import FeatureCache, choose_images, embed
 from metad2a.data.embedders.base import Embedder, get_embedder
-from metad2a.data.features import FeatureSet
+from metad2a.data.features import FeatureSet, SetBatch
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.surrogate import Surrogate
+from metad2a.runtime import torch_rng
+from metad2a.search.generation import draw_sets
 from metad2a.search.refinement import Draws
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
+
+DRAWS = 10
+"""Random draws of the images that a prediction is the mean of."""
 
 
 class Ranker(ABC):
@@ -80,6 +85,11 @@ class Ranker(ABC):
             CheckpointError: the features are of another embedder than the checkpoint's.
         """
         return self._scorer(features, random_state)(archs)
+
+    def _draws(self, features: FeatureSet, random_state: int) -> Iterable[SetBatch]:
+        """Return the random draws of images that predictions are made of; see ``predict_draws`` for the error."""
+        self.checkpoint.check(embedder_fingerprint=features.embedder)
+        return draw_sets(features, DRAWS, self.checkpoint.images_per_class, torch_rng(random_state, "predict"))
 
     @abstractmethod
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> Sequence[float | None]:

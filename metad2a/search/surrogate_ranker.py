@@ -14,16 +14,11 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.reference import class_means
 from metad2a.models.surrogate import LinearPosterior, Surrogate, set_means
-from metad2a.runtime import torch_rng
-from metad2a.search.generation import draw_sets
 from metad2a.search.querying import SurrogateSearcher
 from metad2a.search.ranker import Ranker
 from metad2a.search.refinement import Draws
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.product import ProductSpace
-
-DRAWS = 10
-"""Random draws of the images that a prediction is the mean of."""
 
 
 class SurrogateRanker(Ranker):
@@ -48,10 +43,7 @@ class SurrogateRanker(Ranker):
         Raises:
             CheckpointError: a file is unusable, they do not belong together, or there is no surrogate.
         """
-        checkpoint = Checkpoint.load(Path(paths[0]))
-        for path in paths[1:]:
-            checkpoint = Checkpoint.merge(checkpoint, Checkpoint.load(Path(path)))
-        return cls(checkpoint, name=" + ".join(str(path) for path in paths))
+        return cls(Checkpoint.joined(*paths), name=" + ".join(str(path) for path in paths))
 
     def deviations(self, features: FeatureSet, archs: Sequence[Architecture]) -> list[float | None]:
         """Return the standard deviation of each predicted accuracy in percent."""
@@ -88,9 +80,7 @@ class SurrogateRanker(Ranker):
         return score
 
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
-        self.checkpoint.check(embedder_fingerprint=features.embedder)
-        rng = torch_rng(random_state, "predict")
-        return self.scorer(draw_sets(features, DRAWS, self.checkpoint.images_per_class, rng))
+        return self.scorer(self._draws(features, random_state))
 
     @cached_property
     def _arch_features(self) -> ArchFeatures:

@@ -40,7 +40,7 @@ def taught(
         teacher: a surrogate.
         space: of the architectures.
         share: mean rank of what is drawn, as a share of the space; greater ranks are exponentially less likely.
-        per_task: architectures drawn for each task of meta-training, without replacement.
+        per_task: architectures drawn for each task, without replacement.
         images_per_class: of which a task's vector is made, at most.
         seed: of the draws.
 
