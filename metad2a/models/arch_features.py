@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 PAIR_WEIGHT = 0.5
 SIZE_WEIGHT = 0.5
 SCORE_WEIGHT = 2.0
+MOST_PAIRS = 1000
+"""Spaces of more pairs have their decisions alone: no database could tell thousands of pairs apart."""
 _CLASSES = 10  # of the networks whose sizes are compared; their number changes no order
 
 
 class ArchFeatures:
     """The features of the architectures of one space.
 
-    They are the one-hot decisions, the products of any two of them, the number of parameters, and, where the
-    package ships a table of them (``data/scores``), training-free scores. Isomorphic architectures compute the
-    same, so there all of a class get the mean of its members' features.
+    They are the one-hot decisions that the network depends on, in small spaces the products of any two of them,
+    the number of parameters, and, where the package ships a table of them (``data/scores``), training-free scores.
+    Isomorphic architectures compute the same, so there all of a class get the mean of its members' features.
 
     Args:
         space: of the architectures.
@@ -48,9 +50,12 @@ class ArchFeatures:
     def _raw(self, archs: Sequence[Architecture]) -> Float[np.ndarray, "A D"]:
         options = self.space.options
         one_hot = np.zeros((len(archs), sum(options)), np.float32)
-        one_hot[np.arange(len(archs))[:, None], np.cumsum([0, *options[:-1]]) + self.space.choices(archs)] = 1.0
+        place = np.cumsum([0, *options[:-1]]) + self.space.choices(archs)
+        one_hot[np.arange(len(archs))[:, None], place] = self.space.used(archs)
         decision = np.repeat(np.arange(len(options)), options)
         first, second = np.nonzero(decision[:, None] < decision[None, :])
+        if len(first) > MOST_PAIRS:
+            first = second = first[:0]
         sizes = np.log(np.maximum(self.space.params(archs, _CLASSES), 1)).astype(np.float32)
         return np.concatenate(
             [one_hot, PAIR_WEIGHT * one_hot[:, first] * one_hot[:, second], SIZE_WEIGHT * sizes[:, None]], axis=1

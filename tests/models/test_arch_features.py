@@ -27,7 +27,17 @@ def test_decisions_and_pairs_of_them(space: NASBench201, monkeypatch: pytest.Mon
 def test_a_space_that_cannot_be_listed() -> None:
     space = MobileNetV3()
     archs = space.sample(3, np.random.default_rng(0))
-    assert len(ArchFeatures(space).matrix(archs)) == 3
+    matrix = ArchFeatures(space).matrix(archs)
+    assert matrix.shape == (3, sum(space.options) + 1)  # its pairs would be thousands
+    depths = [sum(len(stage) for stage in space.layers(arch)) for arch in archs]
+    assert matrix[:, :-1].sum(1).tolist() == [5 + 2 * depth for depth in depths]
+
+
+def test_equal_networks_have_equal_features() -> None:
+    space = MobileNetV3()
+    arch, other = (space.parse("+".join([f"d2:k3e4-k5e6-~k7e3-~k3e{last}"] * 5)) for last in (3, 6))
+    matrix = ArchFeatures(space).matrix([arch, other])
+    assert (matrix[0] == matrix[1]).all()
 
 
 @pytest.fixture
