@@ -59,7 +59,15 @@ def hypervolume_curve(
     at: Sequence[int],
 ) -> Float[np.ndarray, " N"]:
     """Return the hypervolume of the first so many evaluations, for each of ``at``; see ``hypervolume``."""
-    return np.array([hypervolume(errors[:count], costs[:count], reference) for count in at])
+    curve = np.zeros(len(errors) + 1)
+    front: list[int] = []  # what nothing known beats
+    for i in range(len(errors)):
+        curve[i + 1] = curve[i]
+        beaten = np.isnan(errors[i]) or ((errors[front] <= errors[i]) & (costs[front] <= costs[i])).any()
+        if not beaten:
+            front = [j for j in front if errors[j] < errors[i] or costs[j] < costs[i]] + [i]
+            curve[i + 1] = hypervolume(errors[front], costs[front], reference)
+    return curve[np.minimum(at, len(errors))]
 
 
 def check_pymoo() -> None:

@@ -1,6 +1,5 @@
 """NSGANetV2: a surrogate of the error and NSGA-II look for the best trade-offs of error and cost."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from jaxtyping import Float
 
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import numpy_rng, stream_seed
+from metad2a.search.extremes import best_by
 from metad2a.search.hypervolume import check_pymoo
 from metad2a.search.nsganetv2_surrogates import CODINGS, KINDS, SWITCHED, choose
 from metad2a.search.pareto import pareto_front
@@ -144,29 +144,8 @@ class NSGANetV2(Remembering):
         if not wanted:
             return []
         drawn = self._space.sample(4 * wanted, self._rng)
-        extremes = [self._extreme(sign) for sign in (1, -1)]
+        extremes = [best_by(self._space, lambda archs: -self.cost(archs)), best_by(self._space, self.cost)]
         return _distinct_networks(self._space, [*self._first, *extremes, *drawn])[len(self._first) :][:wanted]
-
-    def _extreme(self, sign: int) -> Architecture:
-        """Return the architecture of least (1) or most (-1) cost, in large spaces from neighbour to neighbour."""
-        if self._space.listable:
-            archs = list(self._space.enumerate())
-            return archs[int((sign * self.cost(archs)).argmin())]
-        [best] = self._space.sample(1, numpy_rng("extreme"))
-        least = math.inf
-        while (here := float(sign * self.cost([best])[0])) < least:
-            least = here
-            near = self._space.neighbours(best)
-            costs = sign * self.cost(near)
-            # All decisions that are better by themselves at once, and if that is no good the best one.
-            changed = list(best.choices)
-            for i in np.argsort(-costs):  # the best of a decision comes last
-                if costs[i] < here:
-                    place = next(p for p, choice in enumerate(near[i].choices) if choice != best.choices[p])
-                    changed[place] = near[i].choices[place]
-            tried = [best, Architecture(best.space, tuple(changed)), near[int(costs.argmin())]]
-            best = tried[int((sign * self.cost(tried)).argmin())]
-        return best
 
     def _iterate(self) -> list[Architecture]:
         """Return what one iteration asks for: up to ``k`` networks that are not known."""
