@@ -21,6 +21,7 @@ class GeneratorConf:
     constrained: bool = MISSING
     beta: float = MISSING
     eps_scale: float = MISSING
+    condition: list[str] = MISSING
 
 
 @dataclass
@@ -51,6 +52,7 @@ class SurrogateConf:
     label: str = MISSING
     rho: float = MISSING
     sigma: float = MISSING
+    tau: float | None = MISSING
 
 
 @dataclass
@@ -98,6 +100,7 @@ class TrainConf:
     space: str = MISSING
     database: str = MISSING
     label_recipe: str | None = MISSING
+    more_databases: list[str] = MISSING
     images: list[str] = MISSING
     max_images_per_class: int = MISSING
     images_per_class: int = MISSING
@@ -232,6 +235,7 @@ class FitNetworkConf:
     space: str = MISSING
     dataset: str = MISSING
     test: str = MISSING
+    init: str = MISSING
     valid_fraction: float = MISSING
     test_fraction: float = MISSING
     split_seed: int = MISSING

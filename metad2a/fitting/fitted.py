@@ -45,6 +45,7 @@ class Card:
         seed: of the training.
         epoch: after which the weights were kept.
         accuracy: on the validation images, in percent.
+        start: fingerprint of the supernet whose weights were the first ones; empty where it started from nothing.
     """
 
     space: str
@@ -59,6 +60,7 @@ class Card:
     seed: int
     epoch: int
     accuracy: float
+    start: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, with the versions of format and package."""
@@ -67,7 +69,8 @@ class Card:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Card":
         """Return the card that ``content`` describes; what is missing or of no use is a KeyError or ValueError."""
-        values = {entry.name: content[entry.name] for entry in fields(cls)}
+        values = {"start": ""} | dict(content)  # files of earlier versions do not say it
+        values = {entry.name: values[entry.name] for entry in fields(cls)}
         for name in ("classes", "mean", "std"):
             values[name] = tuple(values[name])
         if not len(values["mean"]) == len(values["std"]) == 3 or not min(map(float, values["std"])) > 0:

@@ -13,13 +13,14 @@ from metad2a.errors import CheckpointError
 from metad2a.fitting.accuracy import Scores
 from metad2a.fitting.fitted import BEST_FILE, LAST_FILE, Card, FittedNetwork, save_network
 from metad2a.fitting.loop import Fit, Row
-from metad2a.fitting.network import ACCURACY, LabelledImages, channel_moments, network_fit, seeded
+from metad2a.fitting.network import ACCURACY, LabelledImages, as_trained, channel_moments, network_fit, seeded
 from metad2a.fitting.parts import LoadedParts
 from metad2a.fitting.precision import one_device
 from metad2a.fitting.recipe import Recipe
+from metad2a.fitting.starting import inherited_network, with_size_of
+from metad2a.fitting.supernet_file import TrainedSupernet
 from metad2a.runtime import write_json
 from metad2a.spaces.base import Architecture, SearchSpace
-from metad2a.spaces.networks.lean import lean
 
 STATE_FILE, CARD_FILE = "last.pt", "card.json"
 
@@ -71,8 +72,9 @@ def fit_found(
     label: str | None = None,
     on_epoch: Callable[[Row], None] | None = None,
     on_start: Callable[[int], None] | None = None,
+    supernet: TrainedSupernet | None = None,
 ) -> FoundFit:
-    """Train ``arch`` from its first weights; the best epoch is that of the highest accuracy in validation.
+    """Train ``arch``; the best epoch is that of the highest accuracy in validation.
 
     The test images are not looked at: ``scores(fit.fitted, parts.test)`` does that, when all is decided.
 
@@ -88,17 +90,24 @@ def fit_found(
         label: of the progress bar; None shows none.
         on_epoch: called with each row of the curve.
         on_start: called with the number of steps that are done already: those of the state in ``folder``.
+        supernet: whose weights are the first ones, see ``starting.inherited_network``; None starts from nothing.
 
     Raises:
         ArchitectureError: the space cannot build it so.
+        ConfigError: the recipe cannot be used for its network, see ``fit_network``.
         DataError: too few images.
         DivergedError: the loss stopped being a number.
         Interrupted: Ctrl-C; the state is saved.
-        CheckpointError: the state in ``folder`` is of another training.
+        CheckpointError: the state in ``folder`` is of another training, or the supernet of other networks.
         OutputError: ``folder`` cannot be written.
     """
-    with seeded(seed):
-        net = space.build(arch, len(parts.classes), **recipe.scale)
+    fabric = fabric or one_device()
+    if supernet is None:
+        with seeded(seed):
+            net = space.build(arch, len(parts.classes), **recipe.scale)
+    else:
+        recipe = with_size_of(supernet, space, recipe)
+        net = inherited_network(supernet, space, arch, parts, recipe, seed=seed, device=fabric.device)
     mean, std = (tuple(moment.tolist()) for moment in channel_moments(parts.train.images))
     about = {
         "space": space.name,
@@ -111,6 +120,7 @@ def fit_found(
         "dataset": parts.name,
         "recipe": recipe.to_dict(),
         "seed": seed,
+        "start": "" if supernet is None else supernet.fingerprint,
     }
     kept = _Kept(net, about, folder)
     fit = network_fit(
@@ -119,7 +129,7 @@ def fit_found(
         parts.valid,
         recipe,
         seed=seed,
-        fabric=fabric or one_device(),
+        fabric=fabric,
         state_file=None if folder is None else folder / STATE_FILE,
         label=label,
         on_epoch=on_epoch,
@@ -130,7 +140,7 @@ def fit_found(
         kept.check(fit)
     if on_start is not None:
         on_start(fit.state.step)
-    with lean(net):
+    with as_trained(net, recipe):
         state = fit.run()
     kept.last(fit)
     fitted = kept.fitted(fit)

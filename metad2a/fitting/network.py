@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError, DataError
+from metad2a.fitting.augmentation import Augment, augmentation
 from metad2a.fitting.loop import Fit, FitState, Monitor, Row
 from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.schedules import cosine
 from metad2a.runtime import stream_seed, torch_rng
+from metad2a.spaces.networks.dropping import dropping
 from metad2a.spaces.networks.lean import lean
 
 EVALUATION_BATCH = 512
@@ -72,10 +74,24 @@ class NetworkFit:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Make what layers draw at construction depend on ``seed`` alone, and leave the global stream untouched."""
+def seeded(seed: int, *purpose: int | str) -> Iterator[None]:
+    """Make what layers draw depend on ``seed`` and ``purpose``, and leave the global stream untouched.
+
+    Without a purpose it is that of the first weights.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stream_seed(seed, "weights"))
+        torch.default_generator.manual_seed(stream_seed(seed, *(purpose or ("weights",))))
+        yield
+
+
+@contextmanager
+def as_trained(net: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Let ``net`` be what is trained by ``recipe``: no needless work, and what it leaves out at random.
+
+    Raises:
+        ConfigError: the recipe leaves out what ``net`` does not have.
+    """
+    with lean(net), dropping(net, path=recipe.drop_path or 0.0, features=recipe.dropout or 0.0):
         yield
 
 
@@ -107,7 +123,7 @@ def fit_network(
         on_epoch: called with each row of the curve.
 
     Raises:
-        ConfigError: the recipe trains nothing.
+        ConfigError: the recipe trains nothing, wants what ``net`` does not have, or torchvision is missing.
         DataError: too few images.
         DivergedError: the loss stopped being a number.
         Interrupted: Ctrl-C; the state is saved.
@@ -118,7 +134,7 @@ def fit_network(
     )
     if state_file is not None and state_file.exists():
         fit.restore()
-    with lean(net):
+    with as_trained(net, recipe):
         return _result(fit.run())
 
 
@@ -135,7 +151,7 @@ def network_fit(
     on_epoch: Callable[[Row], None] | None = None,
     on_best: Callable[[], None] | None = None,
 ) -> Fit:
-    """Return the fit that ``fit_network`` runs, for who wants to restore or watch it; run it inside ``lean(net)``.
+    """Return the fit that ``fit_network`` runs, for who wants to restore or watch it; run it inside ``as_trained``.
 
     Args and errors are those of ``fit_network``; ``on_best`` is called when the accuracy of the validation images
     has improved.
@@ -144,7 +160,8 @@ def network_fit(
     if recipe.epochs < 1:
         raise ConfigError(f"recipe '{recipe.name}' trains nothing: its networks inherit weights. Give another one.")
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    normalize = normalizer(*channel_moments(train.images), fabric.device)
+    mean, std = channel_moments(train.images)
+    normalize, augment = normalizer(mean, std, fabric.device), augmentation(recipe, mean)
     train, valid = train.to(fabric.device), valid.to(fabric.device)
     # Measured on a CPU: this layout halves the time of a step, the fused update takes off a tenth.
     net = net.to(memory_format=torch.channels_last)
@@ -152,17 +169,17 @@ def network_fit(
     per_epoch = max(epoch_size(train, recipe) // recipe.batch_size, 1)
     scheduler = learning_rates(sgd, recipe, recipe.epochs * per_epoch)
     model, optimizer = fabric.setup(net, sgd)
-    smooth_loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    return Fit(
+    fit = Fit(
         fabric=fabric,
         model=model,
         optimizer=optimizer,
-        batches=lambda epoch: training_batches(train, recipe, torch_rng(seed, "batches", epoch)),
-        loss=lambda net, batch: {"loss": smooth_loss(net(normalize(batch.images)), batch.labels)},
+        batches=lambda epoch: training_batches(train, recipe, torch_rng(seed, "batches", epoch), augment),
+        loss=_loss(recipe, normalize, seed, lambda: fit.state.step),
         epochs=recipe.epochs,
         batches_per_epoch=per_epoch,
         scheduler=scheduler,
         schedule_on="step",
+        clip_norm=recipe.clip_norm,
         validate=lambda: _validate(model, valid, normalize),
         monitor=Monitor(ACCURACY),
         on_epoch=on_epoch,
@@ -170,6 +187,21 @@ def network_fit(
         state_file=state_file,
         label=label,
     )
+    return fit
+
+
+def _loss(
+    recipe: Recipe, normalize: Callable[[Tensor], Tensor], seed: int, step: Callable[[], int]
+) -> Callable[[nn.Module, LabelledImages], dict[str, Tensor]]:
+    smooth_loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    drops = recipe.drop_path is not None or recipe.dropout is not None
+
+    def loss(net: nn.Module, batch: LabelledImages) -> dict[str, Tensor]:
+        # Draws of the step, so that a resumed training leaves out the same.
+        with seeded(seed, "drop", step()) if drops else nullcontext():
+            return {"loss": smooth_loss(net(normalize(batch.images)), batch.labels)}
+
+    return loss
 
 
 def _check_sizes(train: LabelledImages, valid: LabelledImages) -> None:
@@ -208,7 +240,9 @@ def epoch_size(train: LabelledImages, recipe: Recipe) -> int:
     return recipe.images_per_epoch or len(train)
 
 
-def training_batches(train: LabelledImages, recipe: Recipe, rng: torch.Generator) -> Iterator[LabelledImages]:
+def training_batches(
+    train: LabelledImages, recipe: Recipe, rng: torch.Generator, augment: Augment
+) -> Iterator[LabelledImages]:
     """Yield the batches of an epoch, in an order and with an augmentation that ``rng`` decides."""
     wanted = epoch_size(train, recipe)
     passes = math.ceil(wanted / len(train))
@@ -216,22 +250,7 @@ def training_batches(train: LabelledImages, recipe: Recipe, rng: torch.Generator
     size = min(recipe.batch_size, wanted)
     for start in range(0, wanted - size + 1, size):
         chosen = order[start : start + size].to(train.labels.device)
-        yield LabelledImages(_augment(train.images[chosen], recipe, rng), train.labels[chosen])
-
-
-def _augment(images: UInt8[Tensor, "b 3 s s"], recipe: Recipe, rng: torch.Generator) -> UInt8[Tensor, "b 3 s s"]:
-    count, _, side, _ = images.shape
-    pad = recipe.crop_padding
-    if pad == 0 and not recipe.flip:
-        return images
-    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=rng)
-    mirrored = torch.rand(count, 1, generator=rng) < (0.5 if recipe.flip else 0.0)
-    places = torch.arange(side)
-    rows = (top + places).to(images.device)
-    columns = (left + torch.where(mirrored, side - 1 - places, places)).to(images.device)
-    padded = F.pad(images, (pad, pad, pad, pad))
-    each = torch.arange(count, device=images.device)[:, None, None]
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        yield LabelledImages(augment(train.images[chosen], rng), train.labels[chosen])
 
 
 def _sgd(net: nn.Module, recipe: Recipe, device: torch.device) -> SGD:

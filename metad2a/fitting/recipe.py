@@ -4,11 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 from metad2a.errors import ConfigError, unknown_name
 
 SCHEDULES = ("cosine", "one_cycle")
+POLICIES = ("cifar10", "imagenet", "svhn")
+"""What AutoAugment learned on which images; the names that torchvision has."""
+_OPTIONAL = ("cutout", "auto_augment", "drop_path", "dropout", "clip_norm")
 _INHERITED = ("name", "supernet", "calibration", "resolution")
 
 
@@ -33,6 +36,15 @@ class Recipe:
             epoch sees a part, so that every set gets the same number of steps. None: all training images, once.
         resolution: pixels a side of the images.
         scale: the space's size options for its networks (NAS-Bench-201: ``channels``, ``cells``).
+        cutout: pixels a side of a square that is painted over at a random place (DeVries and Taylor, 2017).
+        auto_augment: whose transformations images get: ``cifar10``, ``imagenet`` or ``svhn`` (Cubuk et al.,
+            "AutoAugment", CVPR 2019). It needs torchvision.
+        drop_path: chance that an image passes by the last residual block; that of the others rises linearly to it
+            (Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016).
+        dropout: chance of each feature before the classifier to be left out.
+        clip_norm: largest norm of the gradient.
+
+    The last five do nothing where they are None or 0.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -53,12 +65,20 @@ class Recipe:
     images_per_epoch: int | None = None
     resolution: int = 32
     scale: dict[str, int] = field(default_factory=dict, hash=False)
+    cutout: int | None = None
+    auto_augment: str | None = None
+    drop_path: float | None = None
+    dropout: float | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         self._check_ranges()
         for entry in fields(self):
-            if entry.type is float:  # 1 and 1.0 are the same recipe, so they have the same fingerprint
-                object.__setattr__(self, entry.name, float(getattr(self, entry.name)))
+            value = getattr(self, entry.name)
+            if entry.name in _OPTIONAL and not value:  # 0 does nothing, as None
+                object.__setattr__(self, entry.name, None)
+            elif value is not None and entry.type in (float, float | None):
+                object.__setattr__(self, entry.name, float(value))  # 1 and 1.0 have the same fingerprint
         object.__setattr__(self, "scale", dict(self.scale))
 
     def _check_ranges(self) -> None:
@@ -80,6 +100,11 @@ class Recipe:
             ),
             "resolution": (self.resolution >= 1, "at least 1"),
             "scale": (all(size >= 1 for size in self.scale.values()), "sizes of at least 1"),
+            "cutout": (0 <= (self.cutout or 0) < self.resolution, "null, or 0 or more, and below resolution"),
+            "auto_augment": (self.auto_augment in (None, *POLICIES), f"null, or one of {', '.join(POLICIES)}"),
+            "drop_path": (0 <= (self.drop_path or 0) < 1, "null, or in [0, 1)"),
+            "dropout": (0 <= (self.dropout or 0) < 1, "null, or in [0, 1)"),
+            "clip_norm": (0 <= (self.clip_norm or 0) < float("inf"), "null, or 0 or more, and finite"),
         }
         for name, (good, rule) in rules.items():
             if not good:
@@ -163,17 +188,17 @@ class InheritedRecipe(Recipe):
 def _typed(field_name: str, value: Any, expected: Any) -> Any:
     """Return ``value`` as the field wants it; data from files can hold anything."""
     kind: Any = expected
-    if expected == int | None:
+    if type(None) in get_args(expected):
         if value is None:
             return None
-        expected = kind = int
+        expected = kind = get_args(expected)[0]
     if field_name == "scale":
         good = isinstance(value, Mapping) and all(
             isinstance(key, str) and type(size) is int for key, size in value.items()
         )
         wanted, kind = "a mapping from names to whole numbers", dict
     elif expected is float:
-        good, wanted, kind = type(value) in (int, float), "a number", float
+        good, wanted = type(value) in (int, float), "a number"
     else:
         good = type(value) is expected
         wanted = {int: "a whole number", bool: "true or false", str: "a text"}[expected]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from metad2a.errors import ConfigError, DataError
+from metad2a.fitting.augmentation import Augment, augmentation
 from metad2a.fitting.loop import Fit, Row
 from metad2a.fitting.network import (
     EVALUATION_BATCH,
@@ -82,7 +83,7 @@ def fit_supernet(
 
     Raises:
         ArchitectureError: the networks cannot have this size.
-        ConfigError: ``drawn`` is below 1.
+        ConfigError: ``drawn`` is below 1, or the recipe has what supernets do not know.
         DataError: there are too few images.
         DivergedError: the loss stopped being a number.
         Interrupted: Ctrl-C; the state is saved.
@@ -135,18 +136,11 @@ def _fit(
     drawn: int,
     fabric: Fabric,
 ) -> Fit:
-    if drawn < 1:
-        raise ConfigError(
-            f"drawn={drawn}: at least one network of a step must be drawn, or most are never trained."
-        )
-    if len(train) < recipe.batch_size or not len(valid):
-        raise DataError(
-            f"{len(train)} training and {len(valid)} validation images are too few for a supernet. Give at least "
-            f"a batch ({recipe.batch_size}) and one."
-        )
+    _check(train, valid, recipe, drawn)
     net = _supernet(num_classes, recipe, seed).to(memory_format=torch.channels_last)
     sgd = _sgd(net, recipe)
-    normalize = normalizer(*channel_moments(train.images), fabric.device)
+    mean, std = channel_moments(train.images)
+    normalize, augment = normalizer(mean, std, fabric.device), augmentation(recipe, mean)
     train, valid = train.to(fabric.device), valid.to(fabric.device)
     per_epoch = max(epoch_size(train, recipe) // recipe.batch_size, 1)
     scheduler = learning_rates(sgd, recipe, recipe.epochs * per_epoch)
@@ -158,7 +152,7 @@ def _fit(
         fabric=fabric,
         model=model,
         optimizer=optimizer,
-        batches=lambda epoch: _steps(train, recipe, seed, epoch, drawn),
+        batches=lambda epoch: _steps(train, recipe, augment, seed, epoch, drawn),
         loss=lambda model, step: _losses(model, normalize(step.images.images), step, recipe.label_smoothing),
         epochs=recipe.epochs,
         batches_per_epoch=per_epoch,
@@ -167,6 +161,24 @@ def _fit(
         clip_norm=_CLIP_NORM,
         validate=lambda: _validate(net, normalize(calibration), valid, normalize),
     )
+
+
+def _check(train: LabelledImages, valid: LabelledImages, recipe: Recipe, drawn: int) -> None:
+    if drawn < 1:
+        raise ConfigError(
+            f"drawn={drawn}: at least one network of a step must be drawn, or most are never trained."
+        )
+    if len(train) < recipe.batch_size or not len(valid):
+        raise DataError(
+            f"{len(train)} training and {len(valid)} validation images are too few for a supernet. Give at least "
+            f"a batch ({recipe.batch_size}) and one."
+        )
+    unknown = [name for name in ("drop_path", "dropout", "clip_norm") if getattr(recipe, name) is not None]
+    if unknown:
+        raise ConfigError(
+            f"recipe '{recipe.name}' has {' and '.join(unknown)}, which the training of a supernet does not know "
+            f"(its gradients are always clipped at {_CLIP_NORM:g}). Set recipe.{unknown[0]}=null."
+        )
 
 
 def _sgd(net: Supernet, recipe: Recipe) -> SGD:
@@ -181,9 +193,11 @@ def _sgd(net: Supernet, recipe: Recipe) -> SGD:
     )
 
 
-def _steps(train: LabelledImages, recipe: Recipe, seed: int, epoch: int, drawn: int) -> Iterator[_Step]:
+def _steps(
+    train: LabelledImages, recipe: Recipe, augment: Augment, seed: int, epoch: int, drawn: int
+) -> Iterator[_Step]:
     space, rng = MobileNetV3(), numpy_rng(seed, "networks", epoch)
-    for images in training_batches(train, recipe, torch_rng(seed, "batches", epoch)):
+    for images in training_batches(train, recipe, torch_rng(seed, "batches", epoch), augment):
         yield _Step(images, [SMALLEST, *map(space.layers, space.sample(drawn, rng))])
 
 

@@ -1,16 +1,18 @@
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from metad2a.data.glyphs import glyphs
 from metad2a.errors import DataError
 from metad2a.fitting import network
+from metad2a.fitting.augmentation import augmentation
 from metad2a.fitting.loop import DivergedError, Interrupted
 from metad2a.fitting.network import LabelledImages, NetworkFit, fit_network, seeded
 from metad2a.fitting.recipe import Recipe
@@ -112,11 +114,19 @@ def test_accuracy_is_counted_right(images: tuple[LabelledImages, LabelledImages]
     assert fit.curve[-1]["val/loss"] == pytest.approx(loss, rel=1e-4)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schedule": "one_cycle"},
+        {"cutout": 3, "auto_augment": "cifar10", "drop_path": 0.4, "dropout": 0.3, "clip_norm": 0.5},
+    ],
+    ids=["cosine", "one cycle", "with all that is random"],
+)
 def test_interrupted_and_resumed_equals_uninterrupted(
-    schedule: str, images: tuple[LabelledImages, LabelledImages], tmp_path: Path
+    changes: dict[str, Any], images: tuple[LabelledImages, LabelledImages], tmp_path: Path
 ) -> None:
-    recipe = replace(RECIPE, schedule=schedule)
+    recipe = replace(RECIPE, **changes)
     whole_net = make_net()
     whole = fit_network(whole_net, *images, recipe, seed=7)
 
@@ -153,19 +163,9 @@ def test_the_rate_rises_and_falls(
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
-def crops(image: Tensor, pad: int) -> set[bytes]:
-    side = image.shape[-1]
-    padded = nn.functional.pad(image, (pad,) * 4)
-    windows = [padded[:, i : i + side, j : j + side] for i in range(2 * pad + 1) for j in range(2 * pad + 1)]
-    return {w.numpy().tobytes() for window in windows for w in (window, window.flip(2))}
-
-
-def test_augmented_images_are_crops_and_mirrors() -> None:
-    image = torch.randint(1, 256, (3, 5, 5), dtype=torch.uint8, generator=torch_rng("image"))
-    recipe = replace(RECIPE, crop_padding=1, flip=True)
-    batch = network._augment(image.expand(400, 3, 5, 5), recipe, torch_rng("augment"))
-    seen = {one.numpy().tobytes() for one in batch}
-    assert seen == crops(image, 1)  # 9 places x 2 sides; the chance to miss one is below 1e-8
+def batches_of(train: LabelledImages, recipe: Recipe, key: int | str) -> Iterator[LabelledImages]:
+    mean, _ = network.channel_moments(train.images)
+    return network.training_batches(train, recipe, torch_rng(key), augmentation(recipe, mean))
 
 
 def test_without_augmentation_every_image_is_seen_as_it_is(
@@ -173,7 +173,7 @@ def test_without_augmentation_every_image_is_seen_as_it_is(
 ) -> None:
     train, _ = images
     recipe = replace(RECIPE, flip=False, crop_padding=0, batch_size=30)
-    batches = list(network.training_batches(train, recipe, torch_rng(0)))
+    batches = list(batches_of(train, recipe, 0))
     seen = sorted(one.numpy().tobytes() for batch in batches for one in batch.images)
     assert seen == sorted(one.numpy().tobytes() for one in train.images)
 
@@ -196,10 +196,22 @@ def test_every_set_gets_the_steps_that_the_recipe_asks_for(
 def test_a_small_set_is_passed_over_evenly(images: tuple[LabelledImages, LabelledImages]) -> None:
     train, _ = images
     recipe = replace(RECIPE, images_per_epoch=192, flip=False, crop_padding=0)
-    seen = torch.cat([batch.images for batch in network.training_batches(train, recipe, torch_rng("test"))])
+    seen = torch.cat([batch.images for batch in batches_of(train, recipe, "test")])
     times = (seen[:, None] == train.images[None]).flatten(2).all(2).sum(0)
     assert times.sum() == 192
     assert set(times.tolist()) <= {2, 3}
+
+
+@pytest.mark.parametrize("change", [{"cutout": 3}, {"drop_path": 0.5}, {"dropout": 0.5}, {"clip_norm": 0.01}])
+def test_every_part_of_a_recipe_makes_another_training(
+    change: dict[str, Any], images: tuple[LabelledImages, LabelledImages]
+) -> None:
+    recipe = replace(RECIPE, epochs=1)
+    losses = [
+        fit_network(make_net(), *images, one, seed=0).curve[0]["train/loss"]
+        for one in (recipe, replace(recipe, **change), replace(recipe, **change))
+    ]
+    assert losses[0] != losses[1] == losses[2]
 
 
 def test_too_few_images_are_refused(images: tuple[LabelledImages, LabelledImages]) -> None:

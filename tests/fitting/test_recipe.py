@@ -22,6 +22,11 @@ OTHER: dict[str, Any] = {
     "images_per_epoch": 64,
     "resolution": 16,
     "scale": {"channels": 4, "cells": 2},
+    "cutout": 4,
+    "auto_augment": "svhn",
+    "drop_path": 0.2,
+    "dropout": 0.1,
+    "clip_norm": 5.0,
 }
 
 
@@ -35,6 +40,16 @@ def test_every_field_but_the_name_decides_the_fingerprint() -> None:
 def test_the_fingerprint_does_not_depend_on_how_a_number_is_written() -> None:
     a = Recipe.from_dict(RECIPE.to_dict() | {"learning_rate": 1, "scale": {"cells": 1, "channels": 4}})
     assert a.fingerprint == replace(RECIPE, learning_rate=1.0).fingerprint
+
+
+def test_nothing_is_written_as_null_or_zero() -> None:
+    content = RECIPE.to_dict()
+    nothing = dict.fromkeys(("cutout", "drop_path", "dropout", "clip_norm"), 0)
+    assert Recipe.from_dict(content | nothing) == RECIPE
+    earlier = {key: value for key, value in content.items() if value is not None}  # before these fields were there
+    assert Recipe.from_dict(earlier).fingerprint == RECIPE.fingerprint
+    whole, same = (Recipe.from_dict(content | {"clip_norm": norm}) for norm in (5, 5.0))
+    assert whole.fingerprint == same.fingerprint != RECIPE.fingerprint
 
 
 def test_the_fingerprint_is_for_ever() -> None:
@@ -82,6 +97,17 @@ def test_a_recipe_keeps_its_own_copy_of_the_scale() -> None:
         ("scale", {"channels": 0}),
         ("scale", {"channels": 4.0}),
         ("scale", [4, 1]),
+        ("cutout", -1),
+        ("cutout", 32),
+        ("cutout", 4.0),
+        ("auto_augment", "cifar100"),
+        ("auto_augment", True),
+        ("drop_path", 1.0),
+        ("drop_path", float("nan")),
+        ("dropout", -0.1),
+        ("dropout", "much"),
+        ("clip_norm", float("inf")),
+        ("clip_norm", -1),
     ],
 )
 def test_values_that_cannot_be_used_are_named(field: str, value: Any) -> None:

@@ -14,6 +14,8 @@ from metad2a.fitting.found import FoundFit, fit_found, scores
 from metad2a.fitting.parts import LoadedParts, Parts, split_parts
 from metad2a.fitting.precision import PRECISIONS, one_device
 from metad2a.fitting.recipe import Recipe
+from metad2a.fitting.starting import with_size_of
+from metad2a.oracles.supernet import open_supernet
 from metad2a.runtime import check_writable, resolve_device, write_json
 from metad2a.spaces.registry import get_space
 from metad2a.tracking.base import Tracker
@@ -34,6 +36,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     values = plain(cfg)
     recipe = Recipe.from_dict(values["recipe"])
     space = get_space(cfg.space)
+    supernet = open_supernet(cfg.init) if cfg.init else None
+    if supernet is not None:
+        recipe = with_size_of(supernet, space, recipe)
     space.build(space.parse(cfg.arch), 2, **recipe.scale)  # wrong ones are told before images are read
     device = resolve_device(cfg.device)
     parts = _parts(cfg)
@@ -59,6 +64,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             label="train",
             on_epoch=lambda row: tracker.metrics(row, step=int(row["step"])),
             on_start=lambda step: tracker.rewind(step) if resume else None,
+            supernet=supernet,
         )
         result = _result(fit, loaded, shared)
         _keep(result, folder, tracker)
