@@ -25,6 +25,7 @@ from metad2a.models.predictor import Predictor
 from metad2a.models.reference import Reference
 from metad2a.runtime import torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
+from metad2a.spaces.registry import get_space
 
 FEATURE_DIM = 6
 FINGERPRINT = "test features"
@@ -251,6 +252,30 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
             target={"mean": 70.0, "std": 5.0},
         )
         return replace(whole, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_mobile_checkpoint() -> Callable[..., Checkpoint]:
+    """Return a function that makes an untrained checkpoint of both models for a code of MobileNetV3."""
+
+    def make(space: str = "mobilenetv3") -> Checkpoint:
+        own = get_space(space)
+        edges = own.topology
+        topology = None if edges is None else edges.nonzero().tolist()
+        size = {"feature_dim": FEATURE_DIM, "num_types": 29, "num_nodes": 22, "hidden": 12, "latent": 8}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            models = {"generator": Generator(**size, topology=topology), "predictor": Predictor(**size)}
+        return Checkpoint(
+            parts={name: Part.of(model) for name, model in models.items()},
+            space=space,
+            topology=topology,
+            embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": FEATURE_DIM},
+            images_per_class=4,
+            target={"mean": 70.0, "std": 5.0},
+        )
 
     return make
 

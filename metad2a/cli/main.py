@@ -102,6 +102,13 @@ def search(
         str | None,
         typer.Option(help="Print the best trade-offs, too: params | flops | latency_ms | memory_mb."),
     ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Pixels a side of the images for which costs are counted.")
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(help="A size option of the space for its networks, as width=120; may be repeated."),
+    ] = None,
     images_per_class: Annotated[int, typer.Option(help="Images embedded of each class.")] = 50,
     unconstrained: Annotated[
         bool, typer.Option("--unconstrained", help="Decode freely, as the official implementation does.")
@@ -147,7 +154,7 @@ def search(
     command.run(
         images,
         space=space,
-        checkpoint=checkpoint or [space or "nasbench201"],
+        checkpoint=checkpoint or [],
         options={
             "n_candidates": candidates,
             "random_state": seed,
@@ -160,6 +167,7 @@ def search(
             "constrained": not unconstrained,
             "refinements": refinements,
         },
+        scale=command.Told(resolution, scale or []),
         latency_table=latency_table,
         device=device,
         wanted=command.Wanted(

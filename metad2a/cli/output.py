@@ -36,6 +36,8 @@ def print_search(result: SearchResult, top: int) -> None:
         f"{made['unique']} distinct architectures ({made['novel']} not seen in meta-training) "
         f"of {made['sampled']} sampled, {made['valid']} valid"
     )
+    if result.networks.differs(result.best.space):
+        console.print(f"networks of {result.networks}")
     console.print(_candidates(result, result.candidates[:top]))
     if result.latency is not None:
         console.print(_latency_note(result.latency))

@@ -13,6 +13,7 @@ from metad2a.errors import DataError
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import (
+    DOWNSAMPLING,
     EXPANSIONS,
     KERNELS,
     LAYERS,
@@ -57,6 +58,11 @@ class LayerLatency:
     milliseconds: tuple[float, ...] = ()
     error_ms: float | None = None
     space: MobileNetV3 = field(default_factory=MobileNetV3)
+
+    @property
+    def scale(self) -> dict[str, int]:
+        """The scale options of the networks whose layers these are."""
+        return {"width": self.width, "downsampling": DOWNSAMPLING}
 
     @classmethod
     def of(cls, milliseconds: Mapping[str, float], resolution: int, *, name: str) -> "LayerLatency":
@@ -124,8 +130,13 @@ class LayerLatency:
         return self.fixed_ms + (spent * used).sum((1, 2))
 
 
-def read_latency_table(path: str | Path, space: SearchSpace) -> LatencyPredictor:
+def read_latency_table(path: str | Path, space: SearchSpace, *, resolution: int | None = None) -> LatencyPredictor:
     """Read a CSV file of latencies, of architectures (``arch``, ``ms``) or of layers (see ``LayerLatency.read``).
+
+    Args:
+        path: of the file.
+        space: of the architectures.
+        resolution: pixels a side, for a table of layers, as in ``LayerLatency.read``.
 
     Raises:
         DataError: see ``LatencyModel.read`` and ``LayerLatency.read``.
@@ -138,7 +149,7 @@ def read_latency_table(path: str | Path, space: SearchSpace) -> LatencyPredictor
     except (OSError, UnicodeDecodeError, csv.Error):
         columns = []  # what is wrong with it is said by the one that reads it
     if set(COLUMNS) <= set(columns):
-        return LayerLatency.read(path, space)
+        return LayerLatency.read(path, space, resolution=resolution)
     return LatencyModel.read(path, space)
 
 

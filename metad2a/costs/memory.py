@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from metad2a.runtime import progress
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.scale import NetworkScale
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,30 @@ def measure_memory(net: nn.Module, resolution: int) -> Memory:
     return Memory(sum(weights.values()), watch.most)
 
 
-def network_memory(space: SearchSpace, archs: Sequence[Architecture], num_classes: int) -> Int64[np.ndarray, " A"]:
-    """Return the bytes of one forward pass of one image of each network.
+def network_memory(
+    space: SearchSpace, archs: Sequence[Architecture], num_classes: int, scale: NetworkScale | None = None
+) -> Int64[np.ndarray, " A"]:
+    """Return the bytes of one forward pass of one image of each network; without ``scale``, of the space's own.
 
     By the rule of the space where it has one, in no time; else each network is built and watched once, without
     computing anything where its operations allow that.
     """
-    by_rule = space.memory(archs, num_classes, space.resolution)
+    scale = scale or NetworkScale(space.resolution)
+    by_rule = space.memory(archs, num_classes, scale.resolution, **scale.options)
     if by_rule is not None:
         return by_rule
     watched = progress(archs, label="memory")
-    return np.array([_watched(space, arch, num_classes) for arch in watched], dtype=np.int64)
+    return np.array([_watched(space, arch, num_classes, scale) for arch in watched], dtype=np.int64)
 
 
 @lru_cache(maxsize=100_000)
-def _watched(space: SearchSpace, arch: Architecture, num_classes: int) -> int:
+def _watched(space: SearchSpace, arch: Architecture, num_classes: int, scale: NetworkScale) -> int:
     try:
         with torch.device("meta"):
-            net = space.build(arch, num_classes)
-        return measure_memory(net, space.resolution).total
+            net = space.build(arch, num_classes, **scale.options)
+        return measure_memory(net, scale.resolution).total
     except RuntimeError:  # an operation that needs numbers
-        return measure_memory(space.build(arch, num_classes), space.resolution).total
+        return measure_memory(space.build(arch, num_classes, **scale.options), scale.resolution).total
 
 
 class _Watch(TorchDispatchMode):

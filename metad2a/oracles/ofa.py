@@ -17,7 +17,7 @@ from metad2a.errors import DataError
 from metad2a.runtime import atomic_path
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
-from metad2a.spaces.networks.mobilenetv3 import EXPANSIONS, KERNELS, LAYERS, STAGES
+from metad2a.spaces.networks.mobilenetv3 import DOWNSAMPLING, EXPANSIONS, KERNELS, LAYERS, STAGES
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -68,6 +68,11 @@ class AccuracyPredictor:
         self._net = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))[:-1]
         self._net.load_state_dict(dict(state))
         self._net.double()
+
+    @property
+    def scale(self) -> dict[str, int]:
+        """The scale options of the networks whose accuracies it predicts."""
+        return {"width": WIDTH, "downsampling": DOWNSAMPLING}
 
     @classmethod
     def from_file(cls, path: str | Path, resolution: str | int, space: SearchSpace) -> "AccuracyPredictor":

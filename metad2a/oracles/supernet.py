@@ -116,6 +116,7 @@ class SupernetOracle:
     ) -> None:
         self.name = f"supernet:{supernet.fingerprint}"
         self._net, self._rows = supernet.net, supernet.rows(classes)
+        self.resolution, self.scale = supernet.resolution, dict(supernet.net.size)
         self._space = space or MobileNetV3()
         fresh = torch.from_numpy(~supernet.has_seen(valid.images))
         if len(train) < 2 or not fresh.any():

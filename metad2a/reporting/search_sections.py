@@ -74,8 +74,10 @@ def _first(result: SearchResult, top: int, explanation: Explanation | None) -> S
     columns = ["rank", "architecture", "predicted %", "parameters", "multiply-adds"]
     columns += [name for name, known in (("latency ms", timed), ("memory MB", held)) if known]
     rows = [_row(candidate, timed=timed, held=held) for candidate in shown]
+    networks = result.networks
     return Section(
         "The first-ranked candidates",
+        text=f"Networks of {networks}." if networks.differs(result.best.space) else "",
         warning=" ".join(explanation.warnings) if explanation is not None else "",
         cells=[_drawn(candidate) for candidate in shown[:_DRAWN]],
         table=Table(columns, rows),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from metad2a.fitting.kept import KeptTrainings, Measured
 from metad2a.fitting.parts import LoadedParts
 from metad2a.fitting.precision import one_device
 from metad2a.fitting.recipe import Recipe
+from metad2a.search.result import SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
 
 
@@ -74,6 +76,17 @@ class CandidateTrainer:
             label=f"train {label}, seed {seed}",
         )
         return Measured(fit.valid.accuracy, fit.seconds)
+
+
+def recipe_for(result: SearchResult, recipe: Recipe) -> Recipe:
+    """Return ``recipe`` for networks of the scale that ``result`` was told: what was counted is what is trained.
+
+    Where the search was told nothing, the recipe decides, as it does on the pixels where these were the space's.
+    """
+    networks, space = result.networks, result.best.space
+    if networks.options:
+        recipe = replace(recipe, scale=networks.options)
+    return recipe if networks.resolution == space.resolution else replace(recipe, resolution=networks.resolution)
 
 
 def mean_of(accuracies: Sequence[float | None]) -> float:

@@ -11,6 +11,7 @@ from metad2a.costs.memory import network_memory
 from metad2a.errors import ConfigError, LimitError
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.scale import NetworkScale
 
 MEGABYTE = 1e6
 
@@ -31,16 +32,24 @@ class Costs:
         space: of the architectures.
         num_classes: of the data set.
         latency: predicts milliseconds; None where they are not to be known.
+        scale: of the networks; None: the space's own.
     """
 
     space: SearchSpace
     num_classes: int
     latency: LatencyPredictor | None = None
+    scale: NetworkScale | None = None
+
+    @property
+    def counted(self) -> NetworkScale:
+        """The scale of the networks whose costs these are."""
+        return self.scale or NetworkScale(self.space.resolution)
 
     @property
     def memory_is_cheap(self) -> bool:
         """Whether the space has a rule for it."""
-        return self.space.memory([], self.num_classes, self.space.resolution) is not None
+        scale = self.counted
+        return self.space.memory([], self.num_classes, scale.resolution, **scale.options) is not None
 
     def of(self, name: str, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return one cost: ``params``, ``flops`` (multiply-adds), ``memory_mb`` or ``latency_ms``, of one image.
@@ -48,13 +57,13 @@ class Costs:
         Raises:
             ConfigError: the latency, where no model of it is known.
         """
-        space, classes = self.space, self.num_classes
+        space, classes, scale = self.space, self.num_classes, self.counted
         if name == "params":
-            cost = space.params(archs, classes)
+            cost = space.params(archs, classes, **scale.options)
         elif name == "flops":
-            cost = space.flops(archs, classes, space.resolution)
+            cost = space.flops(archs, classes, scale.resolution, **scale.options)
         elif name == "memory_mb":
-            cost = network_memory(space, archs, classes) / MEGABYTE
+            cost = network_memory(space, archs, classes, scale) / MEGABYTE
         elif self.latency is None:
             raise ConfigError(f"{name} is unknown: measure it, or give a latency model.")
         else:
@@ -141,7 +150,8 @@ class Limits:
         limits = self.known(costs)
         if not limits or costs.excess(limits, [costs.smallest(limits)])[0] == 0:
             return
-        classes = f"With {costs.num_classes} classes"
+        scale = f" and {costs.scale}" if costs.scale is not None and costs.scale.differs(costs.space) else ""
+        classes = f"With {costs.num_classes} classes{scale}"
         cheapest = {name: self._least(costs, name) for name in dict.fromkeys(("params", "flops", *limits))}
         *most, last = (_WORDS[name].format(least) for name, least in cheapest.items())
         smallest = f"{', '.join(most)} and {last}"

@@ -64,8 +64,8 @@ def export_network(
         weights: of the network: a trained one, its run folder or ``.safetensors`` file, a state_dict, or a file
             that ``torch.save`` made of one. Names are those of ``SearchSpace.build``.
         classes: names of the outputs; those the network was trained with when not given.
-        resolution: pixels a side of its images; what it was trained with, else what the space is made for.
-        scale: the space's size options; what it was trained with, else the space's defaults.
+        resolution: pixels a side of its images; what it was trained with, else a candidate's, else the space's.
+        scale: the space's size options; what it was trained with, else a candidate's, else the space's defaults.
         onnx: whether to write ``network.onnx``; None writes it where the package onnx is installed.
         about: what else the card is to say.
 
@@ -146,13 +146,15 @@ def _plan(
             f"the weights are those of '{card.arch}' ({card.space}), not of '{space.format(arch)}'. "
             "Give its own, or leave them out."
         )
-    sizes = dict(scale if scale is not None else card.scale if card is not None else {})
+    searched = network if isinstance(network, Candidate) else None
+    own = card.scale if card is not None else searched.scale if searched is not None else {}
+    pixels = card.resolution if card is not None else searched.resolution if searched is not None else None
     return _Network(
         space=space,
         arch=arch,
         num_classes=_outputs(num_classes, network, card),
-        resolution=resolution or (card.resolution if card is not None else space.resolution),
-        scale=sizes,
+        resolution=resolution or pixels or space.resolution,
+        scale=dict(own if scale is None else scale),
         state=given.network.state_dict() if isinstance(given, FittedNetwork) else given,
         trained=card,
     )
@@ -191,7 +193,7 @@ def _opened(weights: Weights | None) -> FittedNetwork | Mapping[str, Tensor] | N
 
 
 def _found(network: object) -> dict[str, Any]:
-    """Return what the search said of a candidate: of the default size, while the card counts the exported one."""
+    """Return what the search said of a candidate, of its size, while the card counts the exported one."""
     return {"search": network.to_dict()} if isinstance(network, Candidate) else {}
 
 

@@ -11,6 +11,7 @@ from metad2a.errors import LimitError
 from metad2a.runtime import Bar, progress
 from metad2a.search.constraints import Costs, Limits
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.scale import NetworkScale
 
 _TINY = 1e-6
 _BUSY = 2.0  # third quartile by first, of most networks, above which latencies are not worth much
@@ -25,12 +26,19 @@ class Latencies:
         num_classes: outputs of the networks.
         device: ``cpu``, ``cuda`` or ``mps`` of this machine.
         model: of another device, say; then nothing is measured here.
+        scale: of the networks; None: the space's own.
     """
 
     def __init__(
-        self, space: SearchSpace, num_classes: int, device: str, model: LatencyPredictor | None = None
+        self,
+        space: SearchSpace,
+        num_classes: int,
+        device: str,
+        model: LatencyPredictor | None = None,
+        scale: NetworkScale | None = None,
     ) -> None:
         self._space, self._num_classes, self._device = space, num_classes, device
+        self._scale = scale or NetworkScale(space.resolution)
         self._measured: dict[Architecture, Latency] = {}
         self._given = model is not None
         self.model: LatencyPredictor | None = model
@@ -49,8 +57,8 @@ class Latencies:
     def measure(self, arch: Architecture) -> float:
         """Return the median milliseconds of a network on this machine; it is measured once."""
         if arch not in self._measured:
-            net = self._space.build(arch, self._num_classes)
-            self._measured[arch] = measure_latency(net, self._space.resolution, device=self._device)
+            net = self._space.build(arch, self._num_classes, **self._scale.options)
+            self._measured[arch] = measure_latency(net, self._scale.resolution, device=self._device)
             self._times[arch] = self._measured[arch].median_ms
         return self._times[arch]
 
@@ -67,7 +75,7 @@ class Latencies:
         self._check_fastest(limit)
         # What is predicted may be a little too slow where something that was measured is fast enough.
         fast = [arch for arch, ms in self._times.items() if ms <= limit]
-        if not limits.admits(Costs(self._space, self._num_classes), fast).any():
+        if not limits.admits(Costs(self._space, self._num_classes, scale=self._scale), fast).any():
             limits.check_possible(costs)
 
     def _check_fastest(self, limit: float | int) -> None:

@@ -1,8 +1,9 @@
 """MetaD2A (Lee, Hyung, Hwang, ICLR 2021): embed a data set, generate architectures for it, rank them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +28,8 @@ from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.registry import get_space
+from metad2a.spaces.scale import agreed_scale
 
 _REFINEMENTS = 3
 
@@ -34,6 +37,27 @@ _REFINEMENTS = 3
 def pretrained_names() -> list[str]:
     """Return the names of the shipped checkpoints."""
     return sorted(path.stem for path in shipped("data", "pretrained").glob("*.safetensors"))
+
+
+def shipped_for(space: str) -> str:
+    """Return the name of the shipped checkpoint for a search space: that of the same name, else the first of it.
+
+    Raises:
+        CheckpointError: there is none.
+        UnknownNameError: there is no such space.
+    """
+    names, wanted = pretrained_names(), type(get_space(space))
+    if space in names:
+        return space
+    spaces = {name: Checkpoint.load(shipped("data", "pretrained", f"{name}.safetensors")).space for name in names}
+    for name, own in spaces.items():
+        if isinstance(get_space(own), wanted):
+            return name
+    known = ", ".join(f"{name} (for '{own}')" for name, own in spaces.items())
+    raise CheckpointError(
+        f"no checkpoint for the search space '{space}' is shipped; there are {known}. Give the files of a "
+        "generator and of what ranks (--checkpoint), which `metad2a train` makes."
+    )
 
 
 class MetaD2A(Ranker):
@@ -105,6 +129,8 @@ class MetaD2A(Ranker):
         cache: FeatureCache | None = None,
         constrained: bool = True,
         refinements: int | None = None,
+        resolution: int | None = None,
+        scale: Mapping[str, int] | None = None,
     ) -> SearchResult:
         """Propose and rank ``n_candidates`` distinct architectures for a data set, training nothing.
 
@@ -126,9 +152,13 @@ class MetaD2A(Ranker):
                 it decides types and edges freely, and what it made wrong is thrown away.
             refinements: rounds in which neighbours of the best candidates take the places of the last; None: three
                 where a surrogate ranks, none where the predictor does, as in the paper.
+            resolution: pixels a side of the images for which costs are counted.
+            scale: size options of the space for these networks, such as ``{"width": 120}``. What of this is not
+                given is that of ``latency``, where it is of layers, else the space's default.
 
         Raises:
-            ConfigError: a number is out of range.
+            ArchitectureError: the space has no networks of this scale.
+            ConfigError: a number is out of range, or ``latency`` is of another scale than what is given.
             LimitError: nothing meets the limits.
             CheckpointError: the features are of another embedder than the checkpoint's, or its generator cannot
                 decide edges and is to run unconstrained.
@@ -139,14 +169,17 @@ class MetaD2A(Ranker):
         if refinements is not None and refinements < 0:
             raise ConfigError(f"refinements={refinements}: give a number of rounds, 0 for none.")
         limits = Limits(max_params, max_flops, max_latency_ms, max_memory_mb)
+        networks = agreed_scale(
+            self.space, resolution=resolution, scale=scale, knowing={"the latency table": latency}
+        )
         num_classes = images.num_classes if isinstance(images, ImageSet) else len(images.classes)
         timing: dict[str, float] = {}
-        costs = Costs(self.space, num_classes, latency)
+        costs = Costs(self.space, num_classes, latency, networks)
         limits.check_possible(costs)
-        latencies = Latencies(self.space, num_classes, self.device, latency)
+        latencies = Latencies(self.space, num_classes, self.device, latency, networks)
         if latency is None and (measure_latency or max_latency_ms is not None):
             with _spent(timing, "measure_s"):
-                costs = Costs(self.space, num_classes, latencies.learn(random_state))
+                costs = replace(costs, latency=latencies.learn(random_state))
                 latencies.check_possible(limits, costs)
         with _spent(timing, "embed_s"):
             features = (

@@ -45,6 +45,8 @@ def candidates_of(
             memory_mb=memory[i],
             space=costs.space,
             num_classes=costs.num_classes,
+            resolution=costs.counted.resolution,
+            scale=costs.counted.options,
             draws=tuple(draws[:, i].tolist()),
         )
         for i, arch in enumerate(archs)

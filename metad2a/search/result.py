@@ -10,6 +10,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.search.pareto import COSTS, pareto_front
 from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.scale import NetworkScale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,8 @@ class Candidate:
         latency_quartiles_ms: first and third quartile of the measurements made now.
         memory_mb: megabytes (10^6 bytes) of one forward pass of one image, see ``metad2a.costs.memory``; None when
             it would have to be measured.
+        resolution: pixels a side of the images for which all this was counted; None: those of the space.
+        scale: the space's scale options of the network, as far as they are not its defaults.
     """
 
     rank: int
@@ -58,11 +61,16 @@ class Candidate:
     latency_measured: bool | None = None
     latency_quartiles_ms: tuple[float, float] | None = None
     memory_mb: float | None = None
+    resolution: int | None = None
+    scale: dict[str, int] = field(default_factory=dict, hash=False)
 
     def build(self, num_classes: int | None = None, **scale: int) -> nn.Module:
-        """Return the untrained network; see ``SearchSpace.build`` for ``scale``."""
+        """Return the untrained network, of the scale that was searched for except where ``scale`` has another one.
+
+        See ``SearchSpace.build`` for ``scale``.
+        """
         classes = self.num_classes if num_classes is None else num_classes
-        return self.space.build(self.space.parse(self.arch), classes, **scale)
+        return self.space.build(self.space.parse(self.arch), classes, **{**self.scale, **scale})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the candidate as plain data."""
@@ -103,6 +111,11 @@ class SearchResult:
         """The first-ranked candidate."""
         return self.candidates[0]
 
+    @property
+    def networks(self) -> NetworkScale:
+        """The scale of the networks whose costs were counted."""
+        return NetworkScale(self.best.resolution or self.best.space.resolution, self.best.scale)
+
     def pareto(self, cost: str = "params") -> tuple[Candidate, ...]:
         """Return the candidates that no other one beats in both predicted accuracy and ``cost``, cheapest first.
 
@@ -129,6 +142,8 @@ class SearchResult:
         return {
             "schema_version": SCHEMA_VERSION,
             "space": self.space,
+            "resolution": self.networks.resolution,
+            "scale": self.networks.options,
             "checkpoint": self.checkpoint,
             "seed": self.seed,
             "dataset": self.dataset,

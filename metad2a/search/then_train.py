@@ -18,7 +18,7 @@ from metad2a.fitting.found import scores
 from metad2a.fitting.loop import DivergedError
 from metad2a.fitting.parts import LoadedParts, Parts
 from metad2a.fitting.recipe import Recipe
-from metad2a.search.candidate_trainer import CandidateTrainer, mean_of
+from metad2a.search.candidate_trainer import CandidateTrainer, mean_of, recipe_for
 from metad2a.search.result import Candidate, SearchResult
 
 
@@ -126,7 +126,7 @@ def then_train(
     Args:
         result: of a search on ``parts.train``.
         parts: see ``split_parts``.
-        recipe: of the trainings.
+        recipe: of the trainings; the scale that the search was told of takes the place of its own.
         k: how many candidates; all of them if there are fewer.
         seeds: each candidate is trained once with each.
         folder: where weights and finished trainings are kept, so that the same call goes on where it was
@@ -147,6 +147,7 @@ def then_train(
             f"the search was for {result.best.num_classes} classes, the images '{parts.train.name}' have "
             f"{parts.train.num_classes}."
         )
+    recipe = recipe_for(result, recipe)
     loaded = parts.load(recipe.resolution)
     loaded.tell_leaks()
     place: AbstractContextManager[Any] = tempfile.TemporaryDirectory() if folder is None else nullcontext(folder)

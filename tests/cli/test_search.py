@@ -29,6 +29,8 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, checkp
     assert list(found) == [
         "schema_version",
         "space",
+        "resolution",
+        "scale",
         "checkpoint",
         "seed",
         "dataset",

@@ -51,7 +51,7 @@ def _check_contract(result: SearchResult, *, n: int, num_classes: int) -> dict[s
     content: dict[str, Any] = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert set(content) == {
         *("schema_version", "space", "checkpoint", "seed", "dataset", "generation", "timing", "candidates"),
-        *("pareto", "latency"),
+        *("pareto", "latency", "resolution", "scale"),
     }
     assert content["schema_version"] == 1
     assert content["space"] == "nasbench201"

@@ -1,13 +1,13 @@
 """metad2a export."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metad2a.cli import output
-from metad2a.cli.commands.fit_request import read_arch
+from metad2a.cli.commands.fit_request import read_arch, read_result
+from metad2a.cli.commands.scale import sizes
 from metad2a.cli.commands.search import command_line
 from metad2a.errors import ConfigError
 from metad2a.fitting.fitted import SUFFIX, load_fitted
@@ -33,7 +33,7 @@ def run(
     """
     options: dict[str, Any] = {
         "resolution": resolution,
-        "scale": _sizes(scale) if scale else None,
+        "scale": sizes(scale) if scale else None,
         "onnx": onnx,
         "about": {"command": command_line()},
     }
@@ -50,28 +50,21 @@ def run(
             found = _search_of(network, text)
             options["about"] |= found["about"]
             num_classes = num_classes or found["num_classes"]
+            options["resolution"] = resolution or found["resolution"]
+            options["scale"] = {**(found["scale"] or {}), **(options["scale"] or {})} or None
         arch = get_space(searched or space or "nasbench201").parse(text)
         folder = export_network(arch, out, num_classes, weights=weights, **options)
     for file in sorted(folder.iterdir()):
         output.wrote(file)
 
 
-def _sizes(texts: Sequence[str]) -> dict[str, int]:
-    sizes = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        if not name or not number.isdecimal():
-            raise ConfigError(f"--scale {text}: give a name and a whole number, as in channels=16.")
-        sizes[name] = int(number)
-    return sizes
-
-
 def _search_of(reference: str, text: str) -> dict[str, Any]:
     """Return what the file of a search says of its candidate ``text``."""
-    content = json.loads(Path(reference.rpartition("#")[0] or reference).read_text(encoding="utf-8"))
+    content = read_result(reference)
     candidate = next(one for one in content["candidates"] if one["arch"] == text)
     dataset = content.get("dataset") or {}
     search = {key: content.get(key) for key in ("checkpoint", "seed", "dataset")} | candidate
     # JSON of others may hold numbers that are none.
     kept = {key: value for key, value in search.items() if not (isinstance(value, float) and math.isnan(value))}
-    return {"about": {"search": kept}, "num_classes": dataset.get("classes")}
+    told = {name: content.get(name) for name in ("resolution", "scale")}  # results of older versions lack them
+    return {"about": {"search": kept}, "num_classes": dataset.get("classes")} | told

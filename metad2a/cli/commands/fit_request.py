@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from metad2a.errors import ConfigError
+from metad2a.spaces.registry import get_space
 
-_PLACES = ("test", "json")  # overrides that name files
+_PLACES = ("test", "init", "json")  # overrides that name files
 
 
 def as_overrides(arch: str, dataset: str, overrides: Sequence[str]) -> list[str]:
@@ -17,8 +18,28 @@ def as_overrides(arch: str, dataset: str, overrides: Sequence[str]) -> list[str]
         ConfigError: ``arch`` is a file that is no result of a search, or without that candidate.
     """
     text, space = read_arch(arch)
-    named = [] if space is None else [f"space={space}"]
+    named = [] if space is None else [f"space={space}", *_scale(arch, space)]
     return [f"arch={text}", f"dataset={_anywhere(dataset)}", *named, *(_placed(one) for one in overrides)]
+
+
+def _scale(reference: str, space: str) -> list[str]:
+    """Return overrides for networks of the scale that the search was told, see ``recipe_for``."""
+    content = read_result(reference)
+    scale, resolution = content.get("scale"), content.get("resolution")
+    sizes = ",".join(f"{name}:{value}" for name, value in (scale or {}).items())
+    told = ["~recipe.scale", f"+recipe.scale={{{sizes}}}"] if sizes else []
+    pixels = [] if resolution in (None, get_space(space).resolution) else [f"recipe.resolution={resolution}"]
+    return [*told, *pixels]
+
+
+def read_result(reference: str) -> dict[str, Any]:
+    """Return the content of the file of ``FILE.json#RANK``, which ``read_arch`` has read."""
+    content: dict[str, Any] = json.loads(_file(reference).read_text(encoding="utf-8"))
+    return content
+
+
+def _file(reference: str) -> Path:
+    return Path(reference.rpartition("#")[0] if ".json#" in reference else reference)
 
 
 def read_arch(reference: str) -> tuple[str, str | None]:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metad2a.cli import output
-from metad2a.cli.commands.search_evaluations import parts_of, query, train
+from metad2a.cli.commands.scale import Told
+from metad2a.cli.commands.search_evaluations import oracle_of, parts_of, query, train
 from metad2a.cli.commands.search_wanted import Wanted
+from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
@@ -15,20 +17,24 @@ from metad2a.data.image_set import ImageSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipes import get_recipe
+from metad2a.oracles.base import Oracle
 from metad2a.runtime import check_writable, write_json
 from metad2a.search.explanation import Explanation, explain
 from metad2a.search.export_folder import check_replaceable
-from metad2a.search.metad2a import MetaD2A
+from metad2a.search.metad2a import MetaD2A, shipped_for
 from metad2a.search.onnx_file import check_onnx
 from metad2a.search.querying import Queried
 from metad2a.search.result import SearchResult
+from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
+from metad2a.spaces.scale import NetworkScale
 
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.search.then_train import ThenTrained
 
-__all__ = ["Wanted", "command_line", "run"]
+__all__ = ["Told", "Wanted", "command_line", "run"]
 
+_SPACE = "nasbench201"  # where none is named
 _INSPECTED = (
     20_000  # images, above which a report does without: looking at all of them takes longer than the search
 )
@@ -40,6 +46,7 @@ def run(
     space: str | None,
     checkpoint: list[str],
     options: dict[str, Any],
+    scale: Told,
     latency_table: Path | None,
     device: str,
     wanted: Wanted,
@@ -49,24 +56,26 @@ def run(
     Args:
         images: what to search for.
         space: that the checkpoint must be for.
-        checkpoint: shipped name or files.
+        checkpoint: shipped name or files; empty: what is shipped for the space.
         options: arguments of ``MetaD2A.search``.
+        scale: of the networks.
         latency_table: another device's latencies.
         device: to compute on.
         wanted: what becomes of the result.
     """
     _check(options, wanted, latency_table)
-    if space is not None:
-        get_space(space)
-    model = MetaD2A.open(*checkpoint, device=device)
-    model.checkpoint.check(space=space)
+    model = _model(space, checkpoint, device)
+    oracle = oracle_of(model.space, wanted)
+    networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
     opened = open_data(images)
     parts = parts_of(opened, wanted)
     result = model.search(
         opened if parts is None else parts.train,
         cache=FeatureCache(),
-        latency=None if latency_table is None else read_latency_table(latency_table, model.space),
+        latency=latency,
         measured=wanted.top,
+        resolution=networks.resolution,
+        scale=networks.options,
         **options,
     )
     assert result.features is not None  # noqa: S101  (the search has just made them)
@@ -75,7 +84,7 @@ def run(
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
     output.print_sentences(explanation.sentences())
-    queried = query(model, result, parts, wanted, device) if wanted.queries else None
+    queried = query(model, result, parts, oracle, wanted, device) if wanted.queries else None
     trained = train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
     _write(result, explanation, trained, queried, opened, wanted)
 
@@ -83,6 +92,27 @@ def run(
 def command_line() -> str:
     """Return the command as the user would type it again."""
     return shlex.join(["metad2a", *sys.argv[1:]])
+
+
+def _model(space: str | None, checkpoint: list[str], device: str) -> MetaD2A:
+    """Load the checkpoint; it may be for another code of the networks of ``space``, which is a kind of it."""
+    wanted = None if space is None else get_space(space)
+    model = MetaD2A.open(*(checkpoint or [shipped_for(space or _SPACE)]), device=device)
+    if wanted is not None and not isinstance(model.space, type(wanted)):
+        model.checkpoint.check(space=space)
+    return model
+
+
+def _scale(
+    space: SearchSpace, told: Told, latency_table: Path | None, oracle: Oracle | None, wanted: Wanted
+) -> tuple[NetworkScale, LatencyPredictor | None]:
+    """Return the scale of the networks, told or known by the oracle or the table, and the table's latencies."""
+    knowing: dict[str, object] = {} if oracle is None else {f"--oracle {wanted.oracle}": oracle}
+    networks = told.agreed(space, knowing)
+    if latency_table is None:
+        return networks, None
+    latency = read_latency_table(latency_table, space, resolution=networks.resolution)
+    return told.agreed(space, knowing | {f"--latency-table {latency_table}": latency}), latency
 
 
 def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) -> None:

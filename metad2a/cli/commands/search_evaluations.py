@@ -12,11 +12,12 @@ from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipes import get_recipe
+from metad2a.oracles.base import Oracle
 from metad2a.runtime import resolve_device
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.querying import Queried, spend
 from metad2a.search.result import SearchResult
-from metad2a.spaces.base import Architecture
+from metad2a.spaces.base import Architecture, SearchSpace
 
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.fitting.parts import Parts
@@ -37,19 +38,32 @@ def parts_of(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
     return split_parts(opened)
 
 
-def query(model: MetaD2A, result: SearchResult, parts: "Parts | None", wanted: Wanted, device: str) -> Queried:
-    """Spend true evaluations: an oracle's, or networks really trained and measured on validation images."""
+def oracle_of(space: SearchSpace, wanted: Wanted) -> Oracle | None:
+    """Open the oracle that queries are to ask; None where there are none or networks are to be trained for them."""
+    if not wanted.queries or wanted.oracle is None or wanted.oracle_column is None:
+        return None
     from metad2a.oracles.opening import open_oracle
 
+    return open_oracle(wanted.oracle, wanted.oracle_column, space)
+
+
+def query(
+    model: MetaD2A,
+    result: SearchResult,
+    parts: "Parts | None",
+    oracle: Oracle | None,
+    wanted: Wanted,
+    device: str,
+) -> Queried:
+    """Spend true evaluations: an oracle's, or networks really trained and measured on validation images."""
     searcher = model.query_searcher(result)
     evaluate: Callable[[list[Architecture]], Sequence[float]]
-    if wanted.oracle is not None and wanted.oracle_column is not None:
-        oracle = open_oracle(wanted.oracle, wanted.oracle_column, model.space)
+    if oracle is not None:
         name, evaluate = oracle.name, lambda archs: oracle.evaluate(archs).tolist()
     else:
         assert parts is not None  # noqa: S101  (parts_of has divided the images for this)
-        name, evaluate = _trainings(model, parts, wanted, device)
-    with nullcontext() if wanted.oracle is not None else _kept_where_interrupted():
+        name, evaluate = _trainings(model, result, parts, wanted, device)
+    with nullcontext() if oracle is not None else _kept_where_interrupted():
         queried = spend(
             searcher,
             model.space,
@@ -63,13 +77,13 @@ def query(model: MetaD2A, result: SearchResult, parts: "Parts | None", wanted: W
 
 
 def _trainings(
-    model: MetaD2A, parts: "Parts", wanted: Wanted, device: str
+    model: MetaD2A, result: SearchResult, parts: "Parts", wanted: Wanted, device: str
 ) -> tuple[str, "Callable[[list[Architecture]], Sequence[float]]"]:
     """Return name and function of an evaluation that trains as --then-train does, and keeps it there."""
     from metad2a.fitting.precision import one_device
-    from metad2a.search.candidate_trainer import CandidateTrainer
+    from metad2a.search.candidate_trainer import CandidateTrainer, recipe_for
 
-    recipe = get_recipe(wanted.recipe)
+    recipe = recipe_for(result, get_recipe(wanted.recipe))
     loaded = parts.load(recipe.resolution)
     loaded.tell_leaks()
     trainer = CandidateTrainer(

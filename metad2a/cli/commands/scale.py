@@ -1,0 +1,40 @@
+"""The scale of networks on the command line: --resolution and --scale."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from metad2a.errors import ConfigError
+from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.scale import NetworkScale, agreed_scale
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user told of the scale of the networks.
+
+    Attributes:
+        resolution: pixels a side; None where nothing was told.
+        texts: size options of the space, as ``NAME=NUMBER``.
+    """
+
+    resolution: int | None
+    texts: Sequence[str]
+
+    def agreed(self, space: SearchSpace, knowing: Mapping[str, object]) -> NetworkScale:
+        """Return it completed by what knows its own; see ``agreed_scale``."""
+        return agreed_scale(space, resolution=self.resolution, scale=sizes(self.texts), knowing=knowing)
+
+
+def sizes(texts: Sequence[str]) -> dict[str, int]:
+    """Return size options given as ``NAME=NUMBER``.
+
+    Raises:
+        ConfigError: a text has another form.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not name or not number.isdecimal():
+            raise ConfigError(f"--scale {text}: give a name and a whole number, as in channels=16.")
+        found[name] = int(number)
+    return found
