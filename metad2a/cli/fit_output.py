@@ -25,7 +25,7 @@ def print_fit(result: Mapping[str, Any]) -> None:
     )
     console.print(
         f"{escape(card['arch'])}, {result['params']:,} parameters, recipe {escape(card['recipe']['name'])}, "
-        f"seed {card['seed']}, {duration(result['seconds'])}"
+        f"seed {card['seed']}, {_from(card)}{duration(result['seconds'])}"
     )
     console.print(
         f"validation: {_percent(result['valid'])} in epoch {card['epoch']}, the best of {len(result['curve'])} "
@@ -36,6 +36,10 @@ def print_fit(result: Mapping[str, Any]) -> None:
         _print_confusion(result["test"])
     else:
         _print_worst(result["test"])
+
+
+def _from(card: Mapping[str, Any]) -> str:
+    return f"from supernet {card['start']}, " if card["start"] else ""
 
 
 def print_weights(folder: Path) -> None:

@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from metad2a.errors import CheckpointError
+from metad2a.fitting.network import LabelledImages
+from metad2a.fitting.parts import LoadedParts
+from metad2a.fitting.recipes import get_recipe
+from metad2a.fitting.starting import inherited_network, with_size_of
 from metad2a.fitting.supernet_ofa import read_ofa_supernet
+from metad2a.oracles.supernet import open_supernet
 from metad2a.runtime import torch_rng
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.supernet import SMALLEST
 
 State = dict[str, torch.Tensor]
@@ -68,6 +74,20 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "ofa_mbv3_d234_e346_k357_w1.0"
 
     return write
+
+
+def test_a_network_begins_with_them(write: Callable[..., Path]) -> None:
+    state, space = layout(), MobileNetV3()
+    supernet = open_supernet(write({"state_dict": state}))
+    arch = space.parse("+".join(["d2:k7e6-k7e6-~k3e3-~k3e3"] * 5))
+    pixels = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch_rng("pixels"))
+    part = LabelledImages(pixels, torch.arange(6) % 2)
+    parts = LoadedParts(part, part, part, ("a", "b"), "noise")
+    recipe = with_size_of(supernet, space, get_recipe("finetune"))
+    net = inherited_network(supernet, space, arch, parts, recipe, seed=0, device=torch.device("cpu"))
+    theirs = "blocks.6.mobile_inverted_conv.depth_conv.conv.conv.weight"  # of the second stage, the second layer
+    assert torch.equal(net.stages[1][1].body.depthwise.conv.weight, state[theirs])
+    assert net.classifier.weight.shape == (2, 1280)
 
 
 def test_every_weight_finds_its_place(write: Callable[..., Path]) -> None:
