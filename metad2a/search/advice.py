@@ -10,6 +10,7 @@ from metad2a.search.sureness import Sureness
 
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
 _TRAINED = 5
+_SPACE = "nasbench201"  # which a command means if it is told of none
 _CLASSES_A_TASK = 5  # of a database of one's own; more classes are needed to make different tasks of them
 
 
@@ -35,6 +36,7 @@ def advise(
     fewest: int,
     wanted: int,
     images: str,
+    again: str = "",
 ) -> tuple[Advice, ...]:
     """Return what to try, the most useful first.
 
@@ -46,8 +48,10 @@ def advise(
         fewest: images of the smallest class.
         wanted: images a class that the models look at.
         images: how a command calls the data set.
+        again: options of the search that another one needs, too.
     """
     name = shlex.quote(images)
+    search = f"metad2a search {name} {again}".rstrip()
     found: list[Advice] = []
     if fewest < wanted:
         few = f"A class has only {fewest} of the {wanted} images that the models look at: add images."
@@ -55,7 +59,7 @@ def advise(
     if sure.tied is None or sure.tied > 1:
         count = min(_TRAINED, len(result.candidates))
         several = f"The order of the first candidates is weak: train the first {count} and let them decide."
-        found.append(Advice(several, f"metad2a search {name} --then-train {count}"))
+        found.append(Advice(several, f"{search} --then-train {count}"))
     if near.level in ("far", "unusual"):
         found.append(_own_database(images, int(result.dataset["classes"])))
     small = _smaller(result, sure.tied)
@@ -64,14 +68,20 @@ def advise(
             f"Rank {small.rank} has {small.params / result.best.params:.0%} of the parameters of the first, and "
             f"is predicted {result.best.predicted - small.predicted:.2f} points lower: search among the small ones."
         )
-        found.append(Advice(text, f"metad2a search {name} --max-params {small.params}"))
-    found.append(
-        Advice(
-            "Train the first-ranked network to its end.",
-            f"metad2a fit-network {shlex.quote(result.best.arch)} {name}",
-        )
-    )
+        found.append(Advice(text, f"{search} --max-params {small.params}"))
+    fit = " ".join(["metad2a fit-network", shlex.quote(result.best.arch), name, *_of_this_search(result)])
+    found.append(Advice("Train the first-ranked network to its end.", fit))
     return tuple(found)
+
+
+def _of_this_search(result: SearchResult) -> list[str]:
+    """Return what `metad2a fit-network` must be told beside an architecture and images."""
+    space, options = result.best.space, result.best.scale
+    named = [] if space.name == _SPACE else [f"space={space.name}"]
+    if not options:
+        return [*named, *(["'~recipe.scale'"] if named else [])]  # a recipe's are those of cells
+    sizes = ",".join(f"{name}:{value}" for name, value in options.items())
+    return [*named, "'~recipe.scale'", f"'+recipe.scale={{{sizes}}}'"]
 
 
 def _own_database(images: str, classes: int) -> Advice:

@@ -67,7 +67,9 @@ class Explanation:
         return plain | {"sentences": self.sentences()}
 
 
-def explain(model: MetaD2A, features: FeatureSet, result: SearchResult, *, images: str = "IMAGES") -> Explanation:
+def explain(
+    model: MetaD2A, features: FeatureSet, result: SearchResult, *, images: str = "IMAGES", again: str = ""
+) -> Explanation:
     """Explain ``result``; nothing is predicted or embedded anew.
 
     Args:
@@ -75,6 +77,7 @@ def explain(model: MetaD2A, features: FeatureSet, result: SearchResult, *, image
         features: of the searched images.
         result: of the search.
         images: how the commands that are proposed call the images.
+        again: options of the search that those which search again need, too.
     """
     near = likeness(features, model.checkpoint.reference)
     sure = sureness(model.checkpoint, result)
@@ -87,5 +90,6 @@ def explain(model: MetaD2A, features: FeatureSet, result: SearchResult, *, image
         fewest=int(features.counts.min()),
         wanted=model.checkpoint.images_per_class,
         images=images,
+        again=again,
     )
     return Explanation(near, sure, differ, advice)

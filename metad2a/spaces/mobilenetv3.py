@@ -24,6 +24,7 @@ from metad2a.spaces.networks.mobilenetv3 import (
 )
 from metad2a.spaces.networks.mobilenetv3_source import mobile_network_source
 from metad2a.spaces.product import ProductSpace
+from metad2a.spaces.registry import get_space
 from metad2a.spaces.scale import checked_scale
 
 START, END, FIRST_LAYER = 0, 1, 2
@@ -329,12 +330,13 @@ def from_official(net: Mapping[str, Any]) -> Architecture:
 
 
 def to_official(arch: Architecture) -> dict[str, list[int]]:
-    """Return ``arch`` as the dictionary that ``from_official`` reads.
+    """Return ``arch``, of any code of these networks, as the dictionary that ``from_official`` reads.
 
     Raises:
         ArchitectureError: ``arch`` is none of this space.
     """
-    stages = MobileNetV3()._stages(arch)
+    space = get_space(arch.space)
+    stages = (space if isinstance(space, MobileNetV3) else MobileNetV3())._stages(arch)
     return {
         "ks": [kernel for _, layers in stages for kernel, _ in layers],
         "e": [expansion for _, layers in stages for _, expansion in layers],

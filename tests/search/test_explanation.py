@@ -215,6 +215,23 @@ def test_the_advice_fits_the_case(
     assert "metad2a search x --max-params 500" in [one.command for one in found]
 
 
+def test_the_advice_is_about_the_same_space_and_scale(model: MetaD2A, result: SearchResult) -> None:
+    differ = differences(model.space, result, tied=5)
+    told = {"fewest": 9, "wanted": 5, "images": "x"}
+
+    def commands(**fields: Any) -> list[str]:
+        other = replace(result, candidates=tuple(replace(one, **fields) for one in result.candidates))
+        found = advise(Likeness("near"), SURE, differ, other, **told, again="--checkpoint 'my own'")
+        return [one.command for one in found]
+
+    assert all("--checkpoint 'my own'" in one for one in commands() if " search " in one)
+    assert commands()[-1].endswith(" x"), "nothing has to be told of the space's own networks"
+    assert commands(scale={"channels": 8, "cells": 1})[-1].endswith(
+        " x '~recipe.scale' '+recipe.scale={channels:8,cells:1}'"
+    )
+    assert commands(space=MobileNetV3())[-1].endswith(" x space=mobilenetv3 '~recipe.scale'")
+
+
 def test_the_whole_explanation(
     model: MetaD2A,
     features: FeatureSet,

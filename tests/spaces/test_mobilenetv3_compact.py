@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metad2a.models.generator import Generator
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import ArchBatch, Architecture
-from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.mobilenetv3 import MobileNetV3, to_official
 from metad2a.spaces.mobilenetv3_compact import CompactMobileNetV3
 
 SPACE = CompactMobileNetV3()
@@ -108,3 +108,8 @@ def test_a_constrained_decoder_makes_only_networks_of_every_length() -> None:
     assert torch.equal(again.types, graphs.types)
     assert torch.equal(again.edges, graphs.edges)
     assert bool(model.decoder.log_likelihood(latents, graphs)[0].isfinite().all())
+
+
+def test_official_dictionaries_are_those_of_the_same_network() -> None:
+    other = MobileNetV3()
+    assert to_official(SPACE.parse(FIRST)) == to_official(other.parse(FIRST))

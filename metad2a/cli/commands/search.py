@@ -79,7 +79,8 @@ def run(
         **options,
     )
     assert result.features is not None  # noqa: S101  (the search has just made them)
-    explanation = explain(model, result.features, result, images=images)
+    again = _again(space, checkpoint, scale, latency_table)
+    explanation = explain(model, result.features, result, images=images, again=again)
     output.print_search(result, wanted.top)
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
@@ -101,6 +102,13 @@ def _model(space: str | None, checkpoint: list[str], device: str) -> MetaD2A:
     if wanted is not None and not isinstance(model.space, type(wanted)):
         model.checkpoint.check(space=space)
     return model
+
+
+def _again(space: str | None, checkpoint: list[str], scale: Told, latency_table: Path | None) -> str:
+    """Return the options that decide what is searched for, as they were typed."""
+    told = [("--space", space), *(("--checkpoint", one) for one in checkpoint), ("--resolution", scale.resolution)]
+    told += [*(("--scale", text) for text in scale.texts), ("--latency-table", latency_table)]
+    return shlex.join(str(text) for option, value in told if value is not None for text in (option, value))
 
 
 def _scale(
