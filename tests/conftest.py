@@ -280,6 +280,37 @@ def make_mobile_checkpoint() -> Callable[..., Checkpoint]:
     return make
 
 
+@pytest.fixture(scope="session")
+def ofa_predictor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an accuracy predictor of MobileNetV3 networks with random weights and return the file."""
+    from metad2a.oracles.ofa import write_predictor
+
+    state = {}
+    for place, (before, after) in enumerate(((128, 400), (400, 400), (400, 400), (400, 1))):
+        rng = torch_rng("accuracy predictor", place)
+        state[f"{2 * place}.weight"] = torch.randn(after, before, generator=rng) * before**-0.5
+        state[f"{2 * place}.bias"] = torch.full((after,), 0.5 if after == 1 else 0.0)
+    path = tmp_path_factory.mktemp("predictor") / "accuracy.safetensors"
+    write_predictor(path, state)
+    return path
+
+
+@pytest.fixture(scope="session")
+def supernet_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Write an untrained supernet of four classes, and images of them that it has not seen; return both files."""
+    from metad2a.fitting.supernet_file import TrainedSupernet
+    from metad2a.spaces.networks.supernet import Supernet
+
+    folder, classes = tmp_path_factory.mktemp("supernet"), ("a", "b", "c", "d")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Supernet(4, width=10, downsampling=8)
+    TrainedSupernet(net, classes, 8, (120.0,) * 3, (60.0,) * 3).save(folder / "net.safetensors")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    np.savez(folder / "noise.npz", x=pixels, y=np.arange(40) % 4, classes=np.array(classes))
+    return folder / "net.safetensors", folder / "noise.npz"
+
+
 @pytest.fixture
 def make_reference() -> Callable[..., Reference]:
     """Return a function that makes what a checkpoint keeps of its meta-training; its arguments replace fields."""

@@ -27,7 +27,7 @@ from metad2a.runtime import check_writable, new_run_id, shipped
 PLAIN_TEXT = (
     *("dataset", "oracle", "oracle_column", "json", "html"),
     *("database", "out", "runs", "init", "note", "name", "label_recipe", "arch", "test"),
-    *("baseline", "csv", "svg", "kept", "seconds_column", "meta_validation"),
+    *("baseline", "csv", "svg", "volume_svg", "kept", "seconds_column", "meta_validation"),
     "recipe.supernet",
 )
 # Keys whose values are lists of such texts.

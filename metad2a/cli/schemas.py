@@ -131,6 +131,7 @@ class EvaluateConf:
     dataset: str = MISSING
     oracle: str = MISSING
     oracle_column: str = MISSING
+    sample: int = MISSING
     checkpoint: list[str] = MISSING
     seeds: int = MISSING
     candidates: int = MISSING
@@ -151,6 +152,9 @@ class CompareConf:
     baseline: str = MISSING
     datasets: list[str] = MISSING
     oracles: list[str] = MISSING
+    sample: int = MISSING
+    cost: str = MISSING
+    reference: list[float] = MISSING
     space: str = MISSING
     budgets: list[int] = MISSING
     seeds: int = MISSING
@@ -175,6 +179,7 @@ class CompareConf:
     json: str = MISSING
     csv: str = MISSING
     svg: str = MISSING
+    volume_svg: str = MISSING
     html: str = MISSING
     runs: str = MISSING
 

@@ -1,7 +1,8 @@
-"""The meta-test protocol: how good is what a search proposes, against a table of true accuracies?"""
+"""The meta-test protocol: how good is what a search proposes, against an oracle of true accuracies?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,15 @@ from jaxtyping import Float
 
 from metad2a.data.features import FeatureSet
 from metad2a.errors import ConfigError, DataError
+from metad2a.evaluation.asking import SAMPLE, Remembered, uniform_sample
+from metad2a.oracles.base import Oracle
 from metad2a.oracles.table import TableOracle
 from metad2a.proxies.base import get_proxy
 from metad2a.runtime import numpy_rng, progress
+from metad2a.search.extremes import Descending
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
-from metad2a.search.result import SearchResult
+from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.training.ranking import rank_agreement
 
 BUDGETS = (1, 2, 5, 10, 30, 100, 500)
@@ -29,12 +33,14 @@ class Evaluation:
 
     Attributes:
         dataset: name.
-        oracle: name of the table.
+        oracle: name of the oracle.
         runs: number of seeds.
         metrics: means; accuracies in percent.
         spread: standard deviations (n - 1), same keys; 0 for one run.
         baselines: for each baseline the same kind of numbers as ``metrics``.
         per_run: the numbers of each seed.
+        archs: how many architectures the correlations "all" and "top10pct" are over: all that a table lists, else
+            so many drawn uniformly.
     """
 
     dataset: str
@@ -44,6 +50,7 @@ class Evaluation:
     spread: Row
     baselines: dict[str, dict[str, Any]]
     per_run: list[Row]
+    archs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metad2a evaluate json=FILE``; numbers that do not exist are null."""
@@ -59,14 +66,36 @@ def best_of(true: Float[np.ndarray, " A"], budgets: Sequence[int] = BUDGETS) -> 
     return {str(budget): float(running[min(budget, len(true)) - 1]) for budget in budgets}
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known without a search.
+
+    Attributes:
+        oracle: the truth.
+        space: of the architectures.
+        archs: all that a table lists, else uniform ones.
+        truth: of them.
+        most: how many architectures of a baseline are evaluated.
+        listed: whether ``archs`` are all.
+    """
+
+    oracle: Oracle
+    space: SearchSpace
+    archs: list[Architecture]
+    truth: Float[np.ndarray, " A"]
+    most: int
+    listed: bool
+
+
 def evaluate(
     model: MetaD2A,
     features: FeatureSet,
-    oracle: TableOracle,
+    oracle: Oracle,
     *,
     seeds: int,
     n_candidates: int = 500,
     constrained: bool = True,
+    sample: int = SAMPLE,
 ) -> Evaluation:
     """Search ``features`` once for each seed and compare with the truth and with baselines.
 
@@ -74,47 +103,64 @@ def evaluate(
     of the first few would find; it is not what the search alone hands out. ``constrained`` as in
     ``MetaD2A.search``.
 
+    Of an oracle that is no table, correlations over all architectures are those over ``sample`` uniform ones,
+    regret is against the best that is known at the end, and baselines evaluate no more than ``n_candidates``.
+
     Raises:
         ConfigError: ``seeds`` is no positive number.
-        DataError: the oracle does not list the whole space.
+        DataError: a table does not list the whole space.
     """
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: at least one run is needed.")
-    archs = oracle.archs
-    if model.space.listable and len(archs) < model.space.size:
-        raise DataError(
-            f"the oracle {oracle.name} lists {len(archs)} of {model.space.size} architectures of "
-            f"'{model.space.name}'. Use a table of the whole space."
-        )
-    truth = oracle.evaluate(archs)
-    runs, random_runs = [], []
+    known = _known(oracle, model.space, n_candidates, sample)
+    found, random, agreement = [], [], []
     for seed in progress(range(seeds), label="evaluate"):
         result = model.search(features, n_candidates=n_candidates, random_state=seed, constrained=constrained)
-        everywhere = model.predict(features, archs, random_state=seed)
-        runs.append(_score(model, result, oracle) | _score_whole_space(everywhere, truth))
-        asked = RandomSearch(model.space, seed=seed).ask(max(BUDGETS))
-        random_runs.append(_picks(oracle.evaluate(asked), oracle.best))
+        archs = [model.space.parse(candidate.arch) for candidate in result.candidates]
+        found.append(known.oracle.evaluate(archs))
+        everywhere = model.predict(features, known.archs, random_state=seed)
+        agreement.append(_score_whole_space(everywhere, known.truth))
+        random.append(known.oracle.evaluate(RandomSearch(model.space, seed=seed).ask(known.most)))
+    baselines, correlations = _baselines(model, len(features.classes), known)
+    optimum = float(max(map(np.max, [known.truth, *found, *random, *baselines.values()])))
+    runs = [_score(true, optimum) | more for true, more in zip(found, agreement, strict=True)]
     mean, spread = _mean_and_spread(runs)
+    mean_random, spread_random = _mean_and_spread([_picks(true, optimum) for true in random])
+    rows = {name: _picks(true, optimum) | correlations.get(name, {}) for name, true in baselines.items()}
     return Evaluation(
         dataset=features.name,
         oracle=oracle.name,
         runs=seeds,
         metrics=mean,
         spread=spread,
-        baselines=_baselines(model, len(features.classes), oracle, random_runs),
+        baselines={"random": mean_random | {"spread": spread_random}, **rows},
         per_run=runs,
+        archs=len(known.archs),
     )
+
+
+def _known(oracle: Oracle, space: SearchSpace, n_candidates: int, sample: int) -> _Known:
+    if not isinstance(oracle, TableOracle):
+        asked, archs = Remembered(oracle, space), uniform_sample(space, sample)
+        most = min(max(BUDGETS), n_candidates)
+        return _Known(asked, space, archs, asked.evaluate(archs), most, listed=False)
+    archs = oracle.archs
+    if space.listable and len(archs) < space.size:
+        raise DataError(
+            f"the oracle {oracle.name} lists {len(archs)} of {space.size} architectures of "
+            f"'{space.name}'. Use a table of the whole space."
+        )
+    return _Known(oracle, space, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
 
 
 def _picks(true: Float[np.ndarray, " A"], optimum: float) -> Row:
     return {"top1": float(true[0]), "best_of": best_of(true), "regret": float(optimum - true[0])}
 
 
-def _score(model: MetaD2A, result: SearchResult, oracle: TableOracle) -> Row:
-    true = oracle.evaluate([model.space.parse(candidate.arch) for candidate in result.candidates])
+def _score(true: Float[np.ndarray, " A"], optimum: float) -> Row:
     # Ranks, not predictions: the printed ones are clipped to 0..100 and may tie.
     agreement = rank_agreement(-np.arange(len(true), dtype=float), true)
-    return _picks(true, oracle.best) | {
+    return _picks(true, optimum) | {
         "kendall_generated": agreement["kendall_tau"],
         "spearman_generated": agreement["spearman"],
         "mean_generated": float(true.mean()),
@@ -131,24 +177,24 @@ def _score_whole_space(predicted: Float[np.ndarray, " A"], truth: Float[np.ndarr
 
 
 def _baselines(
-    model: MetaD2A, num_classes: int, oracle: TableOracle, random_runs: list[Row]
-) -> dict[str, dict[str, Any]]:
-    mean, spread = _mean_and_spread(random_runs)
-    baselines: dict[str, dict[str, Any]] = {"random": mean | {"spread": spread}}
-    archs = oracle.archs
-    truth = oracle.evaluate(archs)
+    model: MetaD2A, num_classes: int, known: _Known
+) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, dict[str, float]]]:
+    """Return for each baseline accuracies in its order, and of scores their correlation with the truth."""
+    found, correlations = {}, {}
     for name in _PROXIES:
-        scores = get_proxy(name).score(model.space, archs, num_classes)
-        # Ties are broken at random, not by the table's order, which may know more than the proxy does.
-        shuffled = numpy_rng("ties", name).permutation(len(archs))
-        order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
-        baselines[name] = _picks(truth[order], oracle.best) | {
-            "kendall_all": rank_agreement(scores, truth)["kendall_tau"]
-        }
-    known = [model.space.parse(text) for text in model.checkpoint.train_archs]
-    if known:
-        baselines["static"] = _picks(oracle.evaluate(known), oracle.best)
-    return baselines
+        score = partial(get_proxy(name).score, model.space, num_classes=num_classes)
+        scores = score(known.archs)
+        correlations[name] = {"kendall_all": rank_agreement(scores, known.truth)["kendall_tau"]}
+        if known.listed:
+            # Ties are broken at random, not by the table's order, which may know more than the proxy does.
+            shuffled = numpy_rng("ties", name).permutation(len(known.archs))
+            found[name] = known.truth[shuffled[np.argsort(-scores[shuffled], kind="stable")]]
+        else:
+            found[name] = known.oracle.evaluate(Descending(model.space, score).ask(known.most))
+    static = [model.space.parse(text) for text in model.checkpoint.train_archs]
+    if static:
+        found["static"] = known.oracle.evaluate(static if known.listed else static[: known.most])
+    return found, correlations
 
 
 def _mean_and_spread(rows: Sequence[Row]) -> tuple[Row, Row]:

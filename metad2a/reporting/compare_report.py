@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metad2a import __version__
-from metad2a.evaluation.compare.results import Comparison
+from metad2a.evaluation.compare.results import Comparison, OracleFacts
 from metad2a.reporting.cost_curves import cost_curves
 from metad2a.reporting.figures import Cell, Chart, Table
 from metad2a.reporting.html import Section, write_report
@@ -35,8 +35,29 @@ def comparison_report(path: Path, comparison: Comparison, *, command: str) -> No
 
 def picture(comparison: Comparison, oracle: str) -> Chart:
     """Return the pick's true accuracy against the number of true evaluations."""
-    facts = next(one for one in comparison.oracles if one.name == oracle)
-    return cost_curves(comparison.by_evaluations[oracle], x_label="true evaluations spent", best=facts.best)
+    facts = _facts(comparison, oracle)
+    lines = comparison.by_evaluations[oracle]
+    return cost_curves(lines, x_label=_EVALUATIONS, best=facts.best, best_label=_best(facts))
+
+
+def volume_picture(comparison: Comparison, oracle: str) -> Chart:
+    """Return the hypervolume of error and cost against the number of true evaluations, where it was measured."""
+    facts = _facts(comparison, oracle)
+    return cost_curves(
+        comparison.by_volume[oracle],
+        x_label=_EVALUATIONS,
+        y_label=f"hypervolume of error and {facts.cost}",
+        best=facts.volume,
+        best_label="all architectures",
+    )
+
+
+def _facts(comparison: Comparison, oracle: str) -> OracleFacts:
+    return next(one for one in comparison.oracles if one.name == oracle)
+
+
+def _best(facts: OracleFacts) -> str:
+    return "best there is" if facts.listed else "best known"
 
 
 def comparison_sections(comparison: Comparison) -> list[Section]:
@@ -52,9 +73,14 @@ def comparison_sections(comparison: Comparison) -> list[Section]:
     ]
 
 
+_EVALUATIONS = "true evaluations spent"
 _ABOUT_RANKS = (
-    "Of all cells that the oracle lists; means over seeds. The best 10 % and 5 % are the truly best. Regret is the "
-    "best accuracy there is less the best of the first so many."
+    "Of all cells that the oracle lists, else of archs drawn uniformly; means over seeds. The best 10 % and 5 % "
+    "are the truly best. Regret is the best accuracy among them less the best of the first so many."
+)
+_ABOUT_REACH = (
+    "Evaluations and seconds until a method has what the other one has on average at its end: medians over the "
+    "seeds, with quartiles; nothing where so many seeds never get there."
 )
 _ABOUT_UNSEEN = "Means over tasks, with 95 % intervals over tasks; only the labelled cells of a task count."
 _ABOUT_CALIBRATION = (
@@ -69,8 +95,8 @@ _ABOUT_GENERATED = (
 
 
 def _of_oracle(comparison: Comparison, name: str) -> list[Section]:
-    facts = next(one for one in comparison.oracles if one.name == name)
-    cost = "seconds, the method's own and of training" if facts.timed else "CPU seconds of the method itself"
+    facts = _facts(comparison, name)
+    cost = "seconds, the method's own and of evaluations" if facts.timed else "CPU seconds of the method itself"
     rows = [row for row in comparison.rows if row.oracle == name]
     budgets = comparison.budgets
     means: list[list[Cell]] = [
@@ -111,8 +137,38 @@ def _of_oracle(comparison: Comparison, name: str) -> list[Section]:
                 ),
             ),
         ),
-        Section("Against seconds", chart=cost_curves(comparison.by_seconds[name], x_label=cost, best=facts.best)),
+        Section(
+            "Against seconds",
+            chart=cost_curves(comparison.by_seconds[name], x_label=cost, best=facts.best, best_label=_best(facts)),
+        ),
+        *_volumes(comparison, facts),
+        *_rows("How soon a method has what another one has", _reach(comparison, name), _ABOUT_REACH),
     ]
+
+
+def _volumes(comparison: Comparison, facts: OracleFacts) -> list[Section]:
+    if facts.reference is None:
+        return []
+    rows: list[list[Cell]] = [
+        [row.method, row.budget, row.hypervolume, row.hypervolume_sd]
+        for row in comparison.rows
+        if row.oracle == facts.name
+    ]
+    error, cost = facts.reference
+    return [
+        Section(
+            f"Error and {facts.cost}",
+            text=f"The part of the rectangle up to an error of {error:.4g} % and {cost:.4g} {facts.cost} in which "
+            "something that was evaluated is at least as good: the same rectangle for all methods.",
+            chart=volume_picture(comparison, facts.name),
+            more=("Numbers", Table(("method", "evaluations allowed", "mean", "sd"), rows)),
+        )
+    ]
+
+
+def _reach(comparison: Comparison, name: str) -> list[dict[str, Any]]:
+    keys = ("what", "of", "target", "method", "evaluations", "low", "high", "seconds", "reached")
+    return [{key: row[key] for key in keys} for row in comparison.reach if row["oracle"] == name]
 
 
 def _leakage(comparison: Comparison) -> list[Section]:
@@ -148,7 +204,8 @@ def _top(audit: Mapping[str, Any], percent: int, which: str = "labels") -> float
 
 def _ranks(comparison: Comparison) -> list[dict[str, Any]]:
     return [
-        {"oracle": row["oracle"], "score": row["score"]} | {name: row[key]["mean"] for key, name in _RANKS.items()}
+        {"oracle": row["oracle"], "score": row["score"], "archs": row["archs"]}
+        | {name: row[key]["mean"] for key, name in _RANKS.items()}
         for row in comparison.ranks
     ]
 

@@ -11,14 +11,22 @@ from metad2a.reporting.figures import COLOURS, DASHES, MARKERS, Cell, Chart, Tab
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ACCURACY = "true accuracy of the pick, %"
 _HEIGHT = 5.0  # inches
 _NAMES = 0.32  # of the width, for the names
 _SHOWN = 6.0  # of the distance from the typical to the best accuracy: what lies below is cut off
 _APART = 0.048  # of the height, between two names
 
 
-def cost_curves(lines: Mapping[str, Line], *, x_label: str, best: float | None = None) -> Chart:
-    """Draw the pick's true accuracy (percent) against a cost, on a log axis, with 95 % bands.
+def cost_curves(
+    lines: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str = ACCURACY,
+    best: float | None = None,
+    best_label: str = "best there is",
+) -> Chart:
+    """Draw a figure, such as the pick's true accuracy, against a cost, on a log axis, with 95 % bands.
 
     Lines are told apart by colour, dash and marker, and by their names at the right end. What is far below the
     others is cut off.
@@ -26,7 +34,9 @@ def cost_curves(lines: Mapping[str, Line], *, x_label: str, best: float | None =
     Args:
         lines: by method.
         x_label: what the cost is.
-        best: the best accuracy there is, if known.
+        y_label: what the figure is.
+        best: the best there is, if known.
+        best_label: what to write on that.
     """
     figure, (axis,) = _figure(1, height=_HEIGHT)
     rows: list[tuple[Cell, ...]] = []
@@ -38,26 +48,24 @@ def cost_curves(lines: Mapping[str, Line], *, x_label: str, best: float | None =
         axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, lw=0)
         rows += [(method, *point) for point in zip(line.x, line.mean, line.low, line.high, strict=True)]
     axis.set_xscale("log")
-    axis.set(xlabel=x_label, ylabel="true accuracy of the pick, %")
-    _limit(axis, lines, best)
+    axis.set(xlabel=x_label, ylabel=y_label)
+    _limit(axis, lines, best, best_label)
     _name_ends(axis, lines)
     return Chart(Table(("method", x_label, "mean", "low", "high"), rows), _svg(figure))
 
 
-def _limit(axis: "Axes", lines: Mapping[str, Line], best: float | None) -> None:
+def _limit(axis: "Axes", lines: Mapping[str, Line], best: float | None, best_label: str) -> None:
     """Show what is near the best, with plain numbers on the log axis."""
     from matplotlib.ticker import FuncFormatter
 
     values = np.concatenate([line.mean for line in lines.values()])
     top = float(values.max()) if best is None else best
-    reach = max(top - float(np.median(values)), 0.02)
+    reach = max(top - float(np.median(values)), 2e-4 * abs(top))
     low = max(float(values.min()), top - _SHOWN * reach)
     axis.set_ylim(low - 0.04 * (top - low), top + 0.06 * (top - low))
     if best is not None:
         axis.axhline(best, color="#555555", lw=1, ls=(0, (1, 3)))
-        axis.annotate(
-            "best there is", (0.01, best), xycoords=("axes fraction", "data"), va="bottom", color="#555555"
-        )
+        axis.annotate(best_label, (0.01, best), xycoords=("axes fraction", "data"), va="bottom", color="#555555")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
 
 

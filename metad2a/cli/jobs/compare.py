@@ -14,14 +14,16 @@ from metad2a.evaluation.compare.opening import MetaValidation, Settings, compare
 from metad2a.evaluation.compare.results import Comparison
 from metad2a.evaluation.compare.specs import Defaults, labels_of
 from metad2a.runtime import check_writable, write_json, write_text
+from metad2a.search.hypervolume import check_pymoo
 from metad2a.tracking.base import Tracker
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
 
-_OUTPUTS = ("json", "csv", "svg", "html")
+_OUTPUTS = ("json", "csv", "svg", "volume_svg", "html")
 _NO_RESULT = ("task_name", "runs", "processes", "kept", "device", *_OUTPUTS)  # of keys: they change no number
 _SMALLEST = {
     **dict.fromkeys(("seeds", "batch", "candidates", "proxy_candidates", "images_per_class", "processes"), 1),
+    "sample": 2,
     "rank_seeds": 0,
     "max_images_per_class": 1,
 }
@@ -34,6 +36,8 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     for name in _OUTPUTS:
         if values[name]:
             check_writable(values[name])
+    if values["volume_svg"]:
+        check_pymoo()
     labels = labels_of(values["methods"])
     if values["baseline"] not in labels:
         raise unknown_name("baseline", values["baseline"], labels)
@@ -55,8 +59,11 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
 
 def _settings(values: dict[str, Any]) -> Settings:
-    lists = {name: tuple(values[name]) for name in ("methods", "datasets", "oracles", "budgets", "others")}
-    others = {name: values[name] for name in ("kept", "space", "batch", "images_per_class", "seconds_column")}
+    lists = {
+        name: tuple(values[name]) for name in ("methods", "datasets", "oracles", "budgets", "others", "reference")
+    }
+    names = ("kept", "space", "batch", "images_per_class", "seconds_column", "sample", "cost")
+    others = {name: values[name] for name in names}
     return Settings(
         **(lists | others),
         noise=Noise(tuple(values["noise_columns"]), values["noise_sd"]),
@@ -86,11 +93,13 @@ def _write(values: dict[str, Any], result: Comparison) -> None:
         write_json(values["json"], result.to_dict())
     if values["csv"]:
         write_text(values["csv"], result.to_frame().to_csv(index=False))
-    if values["svg"] or values["html"]:
+    if values["svg"] or values["volume_svg"] or values["html"]:
         from metad2a.reporting import compare_report
 
         if values["svg"]:
             write_text(values["svg"], compare_report.picture(result, result.oracles[0].name).svg)
+        if values["volume_svg"]:
+            write_text(values["volume_svg"], compare_report.volume_picture(result, result.oracles[0].name).svg)
         if values["html"]:
             compare_report.comparison_report(Path(values["html"]), result, command=_command(values))
     for name in _OUTPUTS:

@@ -1,4 +1,4 @@
-"""metad2a evaluate: a search against a table of true accuracies."""
+"""metad2a evaluate: a search against an oracle of true accuracies."""
 
 import shlex
 from pathlib import Path
@@ -13,7 +13,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.evaluation.protocol import Evaluation, evaluate
-from metad2a.oracles.table import TableOracle
+from metad2a.oracles.opening import open_oracle
 from metad2a.runtime import check_writable, write_json
 from metad2a.search.metad2a import MetaD2A
 from metad2a.tracking.build import make_trackers
@@ -21,16 +21,19 @@ from metad2a.tracking.run import track
 
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> Evaluation:
-    """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it takes seconds."""
+    """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it keeps nothing."""
     if not cfg.oracle:
-        raise ConfigError("no oracle was given. Set oracle=FILE (.csv or .parquet) and oracle_column=NAME.")
-    check_at_least(cfg, {"seeds": 1, "candidates": 1, "images_per_class": 1})
+        raise ConfigError(
+            "no oracle was given. Set oracle=FILE (a table, an accuracy predictor or a supernet) and "
+            "oracle_column=NAME."
+        )
+    check_at_least(cfg, {"seeds": 1, "candidates": 1, "images_per_class": 1, "sample": 2})
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
     model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
     data = open_data(cfg.dataset)
-    oracle = TableOracle.from_file(cfg.oracle, cfg.oracle_column, model.space)
+    oracle = open_oracle(cfg.oracle, cfg.oracle_column, model.space)
     with track(
         folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
@@ -46,6 +49,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             seeds=cfg.seeds,
             n_candidates=cfg.candidates,
             constrained=cfg.constrained,
+            sample=cfg.sample,
         )
         for step, row in enumerate(result.per_run):
             tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
@@ -65,6 +69,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
 def _command(values: dict[str, Any]) -> str:
     """Return the command that computes the same numbers, whatever the machine."""
-    keys = ("dataset", "oracle", "oracle_column", "seeds", "candidates", "constrained", "images_per_class")
+    keys = (
+        *("dataset", "oracle", "oracle_column", "sample", "seeds", "candidates", "constrained"),
+        "images_per_class",
+    )
     checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
     return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint])

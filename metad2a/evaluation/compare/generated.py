@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from metad2a.evaluation.compare.grid import Trial
-from metad2a.evaluation.compare.judge import Problem
 from metad2a.evaluation.compare.learned_method import LearnedMethod
 from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture, SearchSpace
 
@@ -29,7 +29,7 @@ def generated_rows(
     rows = []
     for problem, judge in trials:
         for method in methods:
-            key = id(problem), method.label
+            key = id(problem.data), method.label
             if key not in made:
                 made[key] = _rows(method, problem, number, seed)
             rows += [{"oracle": judge.name, "method": method.label, **row} for row in made[key]]

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metad2a.errors import ConfigError, MetaD2AError
-from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.asked_judge import AskedJudge
+from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.methods import Method
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.trajectory import Trajectory, follow
 from metad2a.runtime import progress
 
@@ -21,7 +23,7 @@ class Trial(NamedTuple):
     """A data set and its truth."""
 
     problem: Problem
-    judge: Judge
+    judge: Judge | AskedJudge
 
 
 class Cell(NamedTuple):
@@ -90,9 +92,9 @@ class Grid:
         """Return what ``make`` returned for ``cell``, now or earlier; ``more`` says what it depends on besides."""
         return Kept(self.kept).once({**self.identity(cell), **more}, make)
 
-    @property
-    def _budget(self) -> dict[str, int]:
-        return {"evaluations": self.evaluations, "batch": self.batch}
+    def _budget(self, cell: Cell) -> dict[str, Any]:
+        cost = self.trials[cell.trial].problem.cost
+        return {"evaluations": self.evaluations, "batch": self.batch, "cost": cost}
 
     def search(self, cell: Cell) -> Trajectory:
         """Return what the method found, now or earlier."""
@@ -104,11 +106,12 @@ class Grid:
                 method, problem, judge, seed=cell.seed, evaluations=self.evaluations, batch=self.batch
             ).to_dict()
 
-        return Trajectory.restore(self.once(cell, make, **self._budget))
+        return Trajectory.restore(self.once(cell, make, **self._budget(cell)))
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
         """Return those of ``cells`` that no earlier session has computed."""
-        return [cell for cell in cells if Kept(self.kept).get({**self.identity(cell), **self._budget}) is None]
+        kept = Kept(self.kept)
+        return [cell for cell in cells if kept.get({**self.identity(cell), **self._budget(cell)}) is None]
 
 
 def run_grid(

@@ -1,64 +1,18 @@
-"""What a comparison knows of a data set: what a method is told, and what is reported of it."""
+"""What a comparison knows of a data set by a table: what a method is told, and what is reported of it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from metad2a.data.features import FeatureSet
-from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError, DataError, unknown_name
 from metad2a.oracles.table import TableOracle
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture, SearchSpace
-
-_LOOKED_AT, _SIDE = 256, 32  # images, pixels a side
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a method is given.
-
-    Attributes:
-        space: of the architectures.
-        data: labelled images, or features of images.
-        images_per_class: that are embedded of each class.
-        others: other data sets, one of which a method with shuffled data sets sees instead.
-    """
-
-    space: SearchSpace
-    data: ImageSet | FeatureSet
-    images_per_class: int = 50
-    others: tuple[ImageSet | FeatureSet, ...] = ()
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes."""
-        return len(self.data.classes)
-
-    def fingerprint(self) -> str:
-        """Return a digest of the data: of all labels, and of features or of some images."""
-        return self._digest(self.data)
-
-    def others_fingerprint(self) -> str:
-        """Return a digest of the other data sets."""
-        return " ".join(map(self._digest, self.others))
-
-    def _digest(self, data: ImageSet | FeatureSet) -> str:
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(repr((data.classes, self.images_per_class)).encode())
-        if isinstance(data, FeatureSet):
-            digest.update(repr((data.embedder, data.counts.tolist())).encode())
-            for block in data.blocks():
-                digest.update(np.ascontiguousarray(block.numpy()).data)
-        else:
-            digest.update(np.ascontiguousarray(data.labels).data)
-            some = np.unique(np.linspace(0, len(data) - 1, min(_LOOKED_AT, len(data))).round().astype(int))
-            digest.update(np.ascontiguousarray(data.load(some, _SIDE)).data)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -87,6 +41,20 @@ class Noise:
         if self.columns:
             return f"one of the columns {', '.join(self.columns)} of the table, by the seed"
         return f"the truth with a normal error of standard deviation {self.sd:g}" if self.sd else "the truth"
+
+
+class Looked(NamedTuple):
+    """What architectures turned out to be.
+
+    Attributes:
+        true: accuracies in percent.
+        told: what the search is told of them.
+        seconds: that each evaluation took; None when unknown.
+    """
+
+    true: Float[np.ndarray, " A"]
+    told: Float[np.ndarray, " A"]
+    seconds: Float[np.ndarray, " A"] | None
 
 
 @dataclass(frozen=True)
@@ -128,21 +96,47 @@ class Judge:
         if not path or not column:
             raise ConfigError(f"oracles: '{text}' names no column of the table. Write FILE:COLUMN.")
         oracle = TableOracle.from_file(path, column, space)
+        return cls.from_table(oracle, Path(path), space, noise=noise, seconds_column=seconds_column)
+
+    @classmethod
+    def from_table(
+        cls,
+        oracle: TableOracle,
+        path: Path,
+        space: SearchSpace,
+        *,
+        noise: Noise = Noise(),
+        seconds_column: str = "",
+    ) -> "Judge":
+        """Use a table that was read from ``path``; see ``from_file``."""
         archs = oracle.archs
         if space.listable and len(archs) < space.size:
             raise DataError(
                 f"the oracle {oracle.name} lists {len(archs)} of {space.size} architectures of '{space.name}'. "
                 "Use a table of the whole space."
             )
-        told = [_column(Path(path), name, most=100.0, what="percentages") for name in noise.columns]
+        told = [_column(path, name, most=100.0, what="percentages") for name in noise.columns]
         return cls(
             oracle.name,
             archs,
             oracle.evaluate(archs),
             noise=noise,
             told=np.stack(told) if told else None,
-            seconds=_column(Path(path), seconds_column, what="seconds") if seconds_column else None,
+            seconds=_column(path, seconds_column, what="seconds") if seconds_column else None,
         )
+
+    listed = True
+    """Whether ``archs`` are all that can be asked for."""
+
+    @property
+    def networks(self) -> Mapping[str, Any]:
+        """Fields of ``Networks`` that the table decides: none."""
+        return {}
+
+    @property
+    def timed(self) -> bool:
+        """Whether the seconds of evaluations are known."""
+        return self.seconds is not None
 
     @property
     def best(self) -> float:
@@ -159,6 +153,16 @@ class Judge:
         if missing is not None:
             raise DataError(f"the oracle {self.name} does not list {missing}. Use a table of the whole space.")
         return [self.place[arch] for arch in archs]
+
+    def looker(self, seed: int) -> Callable[[Sequence[Architecture]], Looked]:
+        """Return a function that evaluates architectures for a search with this seed."""
+        signal = self.signal(seed)
+
+        def look(archs: Sequence[Architecture]) -> Looked:
+            rows = self.rows(archs)
+            return Looked(self.truth[rows], signal[rows], None if self.seconds is None else self.seconds[rows])
+
+        return look
 
     def signal(self, seed: int) -> Float[np.ndarray, " A"]:
         """Return what a search with this seed is told of each architecture, the same for every method."""

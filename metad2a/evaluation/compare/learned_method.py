@@ -12,8 +12,8 @@ from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
-from metad2a.evaluation.compare.judge import Problem
 from metad2a.evaluation.compare.methods import Method, Scores
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.surrogate import Surrogate
 from metad2a.runtime import numpy_rng

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 
 from metad2a.errors import CheckpointError
-from metad2a.evaluation.compare.judge import Problem
 from metad2a.evaluation.compare.learned_method import Dataset, LearnedMethod
 from metad2a.evaluation.compare.methods import Scores
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.runtime import torch_rng
 from metad2a.search.base import Searcher
 from metad2a.search.generation import draw_sets

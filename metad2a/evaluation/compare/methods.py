@@ -1,6 +1,7 @@
 """What a method is: given a data set and a seed, a searcher; so all are judged by the same loop."""
 
 import hashlib
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,13 @@ from jaxtyping import Float
 
 from metad2a import plugins
 from metad2a.data.features import FeatureSet
-from metad2a.evaluation.compare.judge import Problem
+from metad2a.errors import ArchitectureError, ConfigError
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.proxies.base import Proxy, get_proxy
 from metad2a.proxies.network import Inputs, NetworkProxy
 from metad2a.runtime import numpy_rng
 from metad2a.search.base import Ranked, Searcher, get_searcher
+from metad2a.search.extremes import Descending
 from metad2a.search.random_search import RandomSearch
 from metad2a.spaces.base import Architecture
 
@@ -47,6 +50,9 @@ class Method(ABC):
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """Return a fresh searcher for a data set."""
 
+    def check(self, problem: Problem) -> None:  # noqa: B027 - most can search for anything
+        """Refuse what it cannot search for."""
+
     def prepare(self, problem: Problem, seed: int) -> None:  # noqa: B027 - most have nothing to prepare
         """Do once for a data set and a seed what is not counted as the method's time, if anything."""
 
@@ -63,6 +69,13 @@ def ranked(archs: Sequence[Architecture], scores: Scores, *, seed: int) -> list[
     shuffled = numpy_rng("ties", seed).permutation(len(archs))
     worth = np.where(np.isnan(scores), -np.inf, scores)[shuffled]
     return [archs[i] for i in shuffled[np.argsort(-worth, kind="stable")]]
+
+
+def make_searcher(name: str, problem: Problem, seed: int, options: Mapping[str, Any]) -> Searcher:
+    """Return a searcher; one that weighs a cost weighs that which is reported, unless ``options`` say another."""
+    weighs = "cost" in inspect.signature(plugins.load("searchers", name)).parameters
+    cost = {"cost": problem.costs} if weighs else {}
+    return get_searcher(name, problem.space, seed=seed, **{**cost, **options})
 
 
 class SearcherMethod(Method):
@@ -85,11 +98,13 @@ class SearcherMethod(Method):
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``."""
-        return get_searcher(self._name, problem.space, seed=seed, **self._options)
+        return make_searcher(self._name, problem, seed, self._options)
 
 
 class ProxyMethod(Method):
     """A training-free score: the whole space in its order where that is cheap, else the best of random cells.
+
+    A space that cannot be listed is walked from its best architecture on, see ``Descending``.
 
     Args:
         label: see ``Method``.
@@ -112,12 +127,14 @@ class ProxyMethod(Method):
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``."""
-        space = problem.space
-        if space.listable and not self.dear:
-            archs = list(space.enumerate())
-        else:
+        space, proxy = problem.space, self._proxy(problem, seed)
+        if not self.dear and not space.listable:
+            return Descending(space, lambda some: proxy.score(space, some, problem.num_classes), seed=seed)
+        if self.dear:
             archs = RandomSearch(space, seed=seed).ask(min(self._candidates, space.size))
-        scores = self._proxy(problem, seed).score(space, archs, problem.num_classes)
+        else:
+            archs = list(space.enumerate())
+        scores = proxy.score(space, archs, problem.num_classes)
         return Ranked(ranked(archs, scores, seed=seed))
 
     def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
@@ -150,6 +167,21 @@ class ListMethod(Method):
         """See ``Method.identity``."""
         content = json.dumps(sorted(self._worth.items()))
         return {"list": hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a list of another space.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        try:
+            for text in self._worth:
+                problem.space.parse(text)
+        except ArchitectureError as error:
+            raise ConfigError(
+                f"methods: '{self.label}' lists what is no architecture of '{problem.space.name}': {error} "
+                "Give a database of this space (static:FOLDER), or leave the method out."
+            ) from error
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``; it ends with the list."""

@@ -9,16 +9,21 @@ from typing import Any
 from metad2a.data.opening import open_data
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError
+from metad2a.evaluation.asking import SAMPLE
+from metad2a.evaluation.compare.asked_judge import open_judge
 from metad2a.evaluation.compare.calibration import calibration_rows
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
-from metad2a.evaluation.compare.judge import Judge, Noise, Problem
+from metad2a.evaluation.compare.judge import Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.learned_method import LearnedMethod
+from metad2a.evaluation.compare.networks import COSTS, Networks
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
-from metad2a.evaluation.compare.results import Comparison, summarise
+from metad2a.evaluation.compare.results import Comparison
 from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.summary import summarise
 from metad2a.evaluation.compare.unseen import features_of, labelled_tasks, unseen_rows
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
@@ -56,6 +61,9 @@ class Settings:
     others: tuple[str, ...] = ()
     noise: Noise = field(default_factory=Noise)
     seconds_column: str = ""
+    sample: int = SAMPLE
+    cost: str = COSTS[0]
+    reference: tuple[float, ...] = ()
     defaults: Defaults = field(default_factory=Defaults)
 
 
@@ -63,29 +71,51 @@ def open_grid(settings: Settings) -> Grid:
     """Return what is compared.
 
     Raises:
-        ConfigError: the data sets are not as many as the oracles, there is no budget, or see ``open_methods``.
-        DataError: a data set or a table cannot be used.
+        ConfigError: the data sets are not as many as the oracles, there is no budget, the reference is none, a
+            method knows another space, or see ``open_methods``.
+        CheckpointError: a method, or a supernet, cannot be used.
+        DataError: a data set or an oracle cannot be used.
+        UnknownNameError: there is no such cost, see ``open_methods`` and ``open_judge``.
     """
     datasets, oracles = settings.datasets, settings.oracles
     if not oracles:
-        raise ConfigError("no oracle was given. Set oracles=[FILE:COLUMN] (.csv or .parquet).")
+        raise ConfigError(
+            "no oracle was given. Set oracles=[FILE:COLUMN] (a table, an accuracy predictor or a supernet)."
+        )
     if len(datasets) not in (1, len(oracles)):
         raise ConfigError(
             f"{len(datasets)} datasets for {len(oracles)} oracles: give one for each, or one for all."
         )
     if not settings.budgets or min(settings.budgets) < 1:
         raise ConfigError(f"budgets={list(settings.budgets)}: give numbers of at least 1.")
+    if len(settings.reference) not in (0, 2) or min(settings.reference, default=1) <= 0:
+        raise ConfigError(
+            f"reference={list(settings.reference)}: give two numbers above 0, an error in percent and a cost."
+        )
     space = get_space(settings.space)
     methods = open_methods(settings.methods, settings.defaults)
     problems = _problems(settings, space, shuffled=any(method.shuffled for method in methods))
     for method in methods:
-        if isinstance(method, LearnedMethod):
-            for problem in problems.values():
-                method.check(problem)
+        for problem in problems.values():
+            method.check(problem)
     specs = datasets if len(datasets) == len(oracles) else datasets * len(oracles)
-    judge = partial(Judge.from_file, space=space, noise=settings.noise, seconds_column=settings.seconds_column)
-    trials = [Trial(problems[spec], judge(oracle)) for spec, oracle in zip(specs, oracles, strict=True)]
+    trials = [_trial(settings, problems[spec], oracle) for spec, oracle in zip(specs, oracles, strict=True)]
     return Grid(methods, trials, max(settings.budgets), Path(settings.kept), settings.batch)
+
+
+def _trial(settings: Settings, problem: Problem, oracle: str) -> Trial:
+    """Return a data set and its oracle, whose networks' cost counts."""
+    judge = open_judge(
+        oracle,
+        problem.space,
+        kept=Kept(settings.kept),
+        noise=settings.noise,
+        seconds_column=settings.seconds_column,
+        sample=settings.sample,
+    )
+    usual = {"num_classes": problem.num_classes, "resolution": problem.space.resolution}
+    networks = Networks(problem.space, cost=settings.cost, **{**usual, **judge.networks})
+    return Trial(replace(problem, networks=networks), judge)
 
 
 def _problems(settings: Settings, space: SearchSpace, *, shuffled: bool) -> dict[str, Problem]:
@@ -127,10 +157,18 @@ def compare(
     """
     grid = open_grid(settings)
     learned = [method for method in grid.methods if isinstance(method, LearnedMethod)]
+    scored = [method for method in learned if method.scorers]
     found = run_grid(grid, range(seeds), processes=processes, opener=partial(open_grid, settings))
-    result = summarise(grid, found, seeds=range(seeds), budgets=sorted(set(settings.budgets)), baseline=baseline)
+    result = summarise(
+        grid,
+        found,
+        seeds=range(seeds),
+        budgets=sorted(set(settings.budgets)),
+        baseline=baseline,
+        reference=(settings.reference[0], settings.reference[1]) if settings.reference else None,
+    )
     ranks = rank_rows(grid, range(rank_seeds)) if rank_seeds else []
-    calibrated = _calibrated(learned, grid.trials) if rank_seeds else []
+    calibrated = _calibrated(scored, grid.trials) if rank_seeds else []
     unseen: list[dict[str, Any]] = []
     if meta_validation is not None:
         database = MetaDatabase.load(meta_validation.database)
@@ -144,7 +182,7 @@ def compare(
         ranks=ranks,
         unseen=unseen,
         calibration=calibrated,
-        generated=generated_rows(learned, grid.trials),
+        generated=generated_rows(scored, grid.trials),
         provenance=provenance_rows(learned, grid.trials),
         audits=audits([settings.defaults.database], learned, grid.trials, Kept(settings.kept)),
     )

@@ -10,13 +10,17 @@ import numpy as np
 from metad2a.database.audit.report import audit
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import DatabaseError
+from metad2a.evaluation.compare.asked_judge import AskedJudge
 from metad2a.evaluation.compare.grid import Trial
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.learned_method import LearnedMethod, digest
 from metad2a.oracles.table import TableOracle
+from metad2a.runtime import numpy_rng
+from metad2a.spaces.base import SearchSpace
 
 _TOP = 10  # percent
+_ASKED = 100  # cells that an oracle is asked for
 _SAYS = ("database", "records", "epoch", "seed", "run_id", "note")
 
 
@@ -54,8 +58,17 @@ def provenance_rows(methods: Sequence[LearnedMethod], trials: Sequence[Trial]) -
     return rows
 
 
-def _share(texts: Sequence[str], judge: Judge, space: Any) -> float | None:
-    """Return how many percent of some cells are among the best tenth of an oracle."""
+def _share(texts: Sequence[str], judge: Judge | AskedJudge, space: SearchSpace) -> float | None:
+    """Return how many percent of some cells are among the best tenth of an oracle.
+
+    Of an oracle that must be asked: of some of them, and the best tenth of its sample.
+    """
+    if isinstance(judge, AskedJudge):
+        drawn = numpy_rng("cells of meta-training").permutation(len(texts))[:_ASKED]
+        archs = [space.parse(texts[place]) for place in drawn]
+        if not archs:
+            return None
+        return 100 * float((judge.accuracies(archs) >= np.quantile(judge.truth, 1 - _TOP / 100)).mean())
     places = [judge.place[arch] for arch in map(space.parse, texts) if arch in judge.place]
     if not places:
         return None
@@ -77,12 +90,14 @@ def audits(
 ) -> list[dict[str, Any]]:
     """Return the audit of each database against each oracle: of those named, and of the checkpoints' own.
 
-    What checkpoints were trained on is audited where a database of that name is at hand. An audit is kept.
+    What checkpoints were trained on is audited where a database of that name is at hand. Oracles that are no tables
+    are left out: an audit looks every label up. An audit is kept.
 
     Raises:
         DatabaseError: one of ``databases`` is none.
     """
-    spaces = {trial.problem.space.name for trial in trials}
+    listed = [(trial, trial.judge) for trial in trials if isinstance(trial.judge, Judge)]
+    spaces = {trial.problem.space.name for trial, _ in listed}
     own = [
         str(said["database"]) for m in methods for said in m.checkpoint.provenance.values() if "database" in said
     ]
@@ -95,23 +110,17 @@ def audits(
                 raise
             continue
         if database.space in spaces:
-            for trial in trials:
+            for trial, judge in listed:
                 depends = {
                     "what": "audit",
                     "database": database.manifest["files"],
-                    "judge": trial.judge.fingerprint(),
-                    "named": [name, trial.judge.name],
+                    "judge": judge.fingerprint(),
+                    "named": [name, judge.name],
                 }
-                found.append(kept.once(depends, partial(_audit, database, trial)))
+                found.append(kept.once(depends, partial(_audit, database, judge, trial.problem.space)))
     return found
 
 
-def _audit(database: MetaDatabase, trial: Trial) -> dict[str, Any]:
-    return audit(database, _table(trial)).to_dict()
-
-
-def _table(trial: Trial) -> TableOracle:
-    judge = trial.judge
-    return TableOracle(
-        dict(zip(judge.archs, judge.truth.tolist(), strict=True)), trial.problem.space, name=judge.name
-    )
+def _audit(database: MetaDatabase, judge: Judge, space: SearchSpace) -> dict[str, Any]:
+    accuracy = dict(zip(judge.archs, judge.truth.tolist(), strict=True))
+    return audit(database, TableOracle(accuracy, space, name=judge.name)).to_dict()

@@ -38,7 +38,8 @@ def rank_quality(scores: Vector, truth: Vector, *, seed: int = 0) -> dict[str, f
 def rank_rows(grid: Grid, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Return a row for each oracle and score: ``oracle``, ``score``, ``seeds``, and mean, low, high of each figure.
 
-    All architectures that the oracle lists are scored. What is finished is kept, as searches are.
+    All architectures that the oracle lists are scored, else those of its sample; ``archs`` is their number. What is
+    finished is kept, as searches are.
     """
     cells = [
         Cell(method, trial, seed)
@@ -55,7 +56,8 @@ def rank_rows(grid: Grid, seeds: Sequence[int]) -> list[dict[str, Any]]:
         for method, known in enumerate(grid.methods):
             for place, score in enumerate(known.scorers):
                 figures = [found[Cell(method, trial, seed)]["scores"][place] for seed in seeds]
-                rows.append({"oracle": judge.name, "score": score, "seeds": len(seeds), **_summary(figures)})
+                facts = {"oracle": judge.name, "score": score, "seeds": len(seeds), "archs": len(judge.archs)}
+                rows.append({**facts, **_summary(figures)})
     return rows
 
 

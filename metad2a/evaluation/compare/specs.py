@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ from metad2a.evaluation.compare.known_cells import best_on_average, most_frequen
 from metad2a.evaluation.compare.learned_method import Dataset
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, SearcherMethod
+from metad2a.evaluation.compare.started_method import SAMPLES, Order, StartedMethod
 from metad2a.evaluation.compare.surrogate_method import SurrogateMethod
 from metad2a.models.checkpoint import SUFFIX
 from metad2a.runtime import shipped
@@ -20,6 +21,7 @@ from metad2a.search.metad2a import MetaD2A, pretrained_names
 from metad2a.search.surrogate_ranker import SurrogateRanker
 
 _LEARNED: dict[str, Any] = {"dataset": "own", "queries": False}  # options of whatever is meta-trained
+_CHOICES = {"own": get_args(Dataset), "accuracy": get_args(Order)}  # of the options with these defaults
 _FORM = re.compile(r"(?:(?P<label>[^:=?]+)=)?(?P<kind>[^:=?]+)(?::(?P<argument>[^?]*))?(?:\?(?P<query>.*))?")
 
 
@@ -56,8 +58,9 @@ def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
 
     ``random``, ``params``, ``flops``, ``proxy:NAME``, ``searcher:NAME``, ``static`` and ``static_best`` (of a
     database: ``static:FOLDER``), ``metad2a`` (``metad2a:GENERATOR+PREDICTOR?constrained=false``), ``surrogate``
-    (``surrogate:FILE``, alone); the last two with ``queries=true`` or ``dataset=shuffled``, too. A label stands
-    before an equals sign: ``published=metad2a:official.safetensors``.
+    (``surrogate:FILE``, alone); the last two with ``queries=true`` or ``dataset=shuffled``, too. A searcher starts
+    from MetaD2A's samples with ``searcher:NAME?first=metad2a`` (``first=metad2a:GENERATOR+PREDICTOR``). A label
+    stands before an equals sign: ``published=metad2a:official.safetensors``.
 
     Raises:
         ConfigError: a text has another form, or two methods have one label.
@@ -105,9 +108,12 @@ def _value(text: str) -> Any:
 
 
 def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
-    own: dict[str, Any] = {"candidates": defaults.candidates, "constrained": True, "refinements": None}
-    options = _known(spec, own | _LEARNED)
+    options = _known(spec, _search_options(defaults) | _LEARNED)
     return MetaMethod(spec.label, MetaD2A.open(*_references(spec, defaults), device=defaults.device), **options)
+
+
+def _search_options(defaults: Defaults) -> dict[str, Any]:
+    return {"candidates": defaults.candidates, "constrained": True, "refinements": None}
 
 
 def _surrogate(spec: _Spec, defaults: Defaults) -> Method:
@@ -116,7 +122,11 @@ def _surrogate(spec: _Spec, defaults: Defaults) -> Method:
 
 
 def _references(spec: _Spec, defaults: Defaults) -> list[str]:
-    return (spec.argument or defaults.checkpoint).split("+")
+    return _files(spec.argument, defaults)
+
+
+def _files(argument: str, defaults: Defaults) -> list[str]:
+    return (argument or defaults.checkpoint).split("+")
 
 
 def _file(reference: str) -> Path:
@@ -132,9 +142,26 @@ def _proxy(spec: _Spec, defaults: Defaults) -> Method:
 
 def _searcher(spec: _Spec, defaults: Defaults) -> Method:
     name = spec.argument if spec.kind == "searcher" else spec.kind
+    if spec.kind == "searcher" and "first" in spec.options:
+        return _started(spec, name, defaults)
     if name == "random":
         _known(spec, {})
     return SearcherMethod(spec.label, name, spec.options)
+
+
+def _started(spec: _Spec, name: str, defaults: Defaults) -> Method:
+    """Return a searcher that starts from MetaD2A's samples; what is no option of theirs is one of the searcher."""
+    kind, _, argument = str(spec.options["first"]).partition(":")
+    if kind != "metad2a":
+        raise ConfigError(
+            f"methods: '{spec.text}': first={spec.options['first']} cannot be used. Write first=metad2a, or "
+            "first=metad2a:GENERATOR+PREDICTOR."
+        )
+    known = {"samples": SAMPLES, "order": "accuracy", "dataset": "own", **_search_options(defaults)}
+    mine = {key: value for key, value in spec.options.items() if key in known}
+    options = {key: value for key, value in spec.options.items() if key not in (*known, "first")}
+    model = MetaD2A.open(*_files(argument, defaults), device=defaults.device)
+    return StartedMethod(spec.label, model, name, options, **_known(replace(spec, options=mine), known))
 
 
 def _static(spec: _Spec, defaults: Defaults) -> Method:
@@ -164,7 +191,7 @@ def _usable(value: Any, default: Any) -> bool:
     if isinstance(default, bool):
         return isinstance(value, bool)
     if isinstance(default, str):
-        return value in get_args(Dataset)
+        return value in _CHOICES[default]
     return type(value) is int and value >= (0 if default is None else 1)
 
 

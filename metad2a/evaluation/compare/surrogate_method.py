@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metad2a.errors import ConfigError
-from metad2a.evaluation.compare.judge import Problem
 from metad2a.evaluation.compare.learned_method import Dataset, LearnedMethod
 from metad2a.evaluation.compare.methods import Scores, ranked
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.runtime import numpy_rng
 from metad2a.search.base import Ranked, Searcher
 from metad2a.search.surrogate_ranker import SurrogateRanker

@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from metad2a.errors import DataError
-from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.asked_judge import AskedJudge
+from metad2a.evaluation.compare.judge import Judge, Looked
 from metad2a.evaluation.compare.methods import Method
+from metad2a.evaluation.compare.problem import Problem
+from metad2a.spaces.base import Architecture
 
 _NOTED = 10  # architectures
 
@@ -23,8 +26,9 @@ class Trajectory:
         true: accuracy of each, in percent.
         told: what the method was told of it.
         seconds: CPU seconds that the method itself had spent before each evaluation, in all.
-        training: seconds of training that each evaluation and those before it stand for; None when unknown.
+        training: seconds that each evaluation (a training, say) and those before it took; None when unknown.
         first: texts of the first ten.
+        costs: of each network, see ``Problem.costs``.
     """
 
     true: tuple[float, ...]
@@ -32,6 +36,7 @@ class Trajectory:
     seconds: tuple[float, ...]
     training: tuple[float, ...] | None
     first: tuple[str, ...]
+    costs: tuple[float, ...] = ()
 
     def best_found(self, budgets: Sequence[int]) -> Float[np.ndarray, " N"]:
         """Return the highest true accuracy among the first so many evaluations."""
@@ -46,14 +51,14 @@ class Trajectory:
         return np.array(self.seconds)[self._ends(budgets)]
 
     def pick_at(self, times: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-        """Return the true accuracy of the pick after so many seconds, own and training; NaN before the first."""
+        """Return the true accuracy of the pick after so many seconds of ``clock``; NaN before the first."""
         spent = self.clock
         known = np.searchsorted(spent, times, side="right") - 1
         return np.where(known >= 0, self._picks()[known.clip(0)], np.nan)
 
     @property
     def clock(self) -> Float[np.ndarray, " E"]:
-        """Seconds, own and training, at the end of each evaluation."""
+        """Seconds, own and of evaluations, at the end of each evaluation."""
         return np.array(self.seconds) + (0.0 if self.training is None else np.array(self.training))
 
     def _picks(self) -> Float[np.ndarray, " E"]:
@@ -79,7 +84,7 @@ class Trajectory:
 
 
 def follow(
-    method: Method, problem: Problem, judge: Judge, *, seed: int, evaluations: int, batch: int = 1
+    method: Method, problem: Problem, judge: Judge | AskedJudge, *, seed: int, evaluations: int, batch: int = 1
 ) -> Trajectory:
     """Let a method search: it asks ``batch`` by ``batch`` and is told the signal of ``judge`` each time.
 
@@ -88,30 +93,32 @@ def follow(
     Raises:
         DataError: the method proposes nothing at all, or what the oracle does not list.
     """
-    signal = judge.signal(seed)
+    look = judge.looker(seed)
     method.prepare(problem, seed)
-    rows: list[int] = []
+    found: list[Looked] = []
+    archs: list[Architecture] = []
     seconds: list[float] = []
     start = time.process_time()
     spent = 0.0  # by the judge
     searcher = method.searcher(problem, seed)
-    while len(rows) < evaluations:
-        asked = searcher.ask(min(batch, evaluations - len(rows)))
+    while len(archs) < evaluations:
+        asked = searcher.ask(min(batch, evaluations - len(archs)))
         if not asked:
             break
         paused = time.process_time()
         seconds += [paused - start - spent] * len(asked)
-        places = judge.rows(asked)
-        rows += places
-        values = signal[places].tolist()
+        archs += asked
+        found.append(look(asked))
         spent += time.process_time() - paused
-        searcher.tell(asked, values)
-    if not rows:
+        searcher.tell(asked, found[-1].told.tolist())
+    if not archs:
         raise DataError(f"the method '{method.label}' proposes no architecture of '{problem.space.name}'.")
+    training = [one.seconds for one in found if one.seconds is not None]
     return Trajectory(
-        true=tuple(judge.truth[rows].tolist()),
-        told=tuple(signal[rows].tolist()),
+        true=tuple(np.concatenate([one.true for one in found]).tolist()),
+        told=tuple(np.concatenate([one.told for one in found]).tolist()),
         seconds=tuple(seconds),
-        training=None if judge.seconds is None else tuple(np.cumsum(judge.seconds[rows]).tolist()),
-        first=tuple(problem.space.format(judge.archs[row]) for row in rows[:_NOTED]),
+        training=tuple(np.cumsum(np.concatenate(training)).tolist()) if training else None,
+        first=tuple(map(problem.space.format, archs[:_NOTED])),
+        costs=tuple(problem.costs(archs).tolist()),
     )

@@ -14,9 +14,9 @@ from metad2a.database.audit.ranks import within
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import split_database
 from metad2a.evaluation.compare.calibration import FEWEST, calibration_rows
-from metad2a.evaluation.compare.judge import Problem
 from metad2a.evaluation.compare.learned_method import LearnedMethod
 from metad2a.evaluation.compare.methods import Method
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.runtime import progress
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.training.features import database_features

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from metad2a.data.features import FeatureSet
-from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.meta_method import MetaMethod
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.surrogate import Surrogate

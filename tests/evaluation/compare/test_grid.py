@@ -10,12 +10,13 @@ import pytest
 from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.evaluation.compare import grid as grid_module
 from metad2a.evaluation.compare.grid import Cell, Grid, Trial, run_grid
-from metad2a.evaluation.compare.judge import Judge, Noise, Problem
+from metad2a.evaluation.compare.judge import Judge, Noise
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, SearcherMethod
 from metad2a.evaluation.compare.opening import Settings, compare, open_grid
-from metad2a.evaluation.compare.results import summarise
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.statistics import paired_p
+from metad2a.evaluation.compare.summary import summarise
 from metad2a.evaluation.compare.trajectory import follow
 from metad2a.spaces.nasbench201 import NASBench201
 

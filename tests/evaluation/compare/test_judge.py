@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from metad2a.errors import ConfigError, DataError, UnknownNameError
-from metad2a.evaluation.compare.judge import Judge, Noise, Problem
+from metad2a.evaluation.compare.judge import Judge, Noise
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.spaces.nasbench201 import NASBench201
 
 SPACE = NASBench201()

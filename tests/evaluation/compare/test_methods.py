@@ -3,10 +3,11 @@ import pytest
 
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError, UnknownNameError
-from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.known_cells import best_on_average, most_frequent
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, ProxyMethod, SearcherMethod, ranked
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.specs import Defaults, labels_of, open_methods
 from metad2a.evaluation.compare.trajectory import Trajectory, follow
 from metad2a.models.checkpoint import Checkpoint

@@ -13,10 +13,11 @@ from metad2a.evaluation.compare import provenance
 from metad2a.evaluation.compare.calibration import calibration
 from metad2a.evaluation.compare.generated import diversity, figures, generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial
-from metad2a.evaluation.compare.judge import Judge, Problem
+from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ProxyMethod, SearcherMethod
+from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_quality, rank_rows
 from metad2a.evaluation.compare.unseen import labelled_tasks, unseen_rows

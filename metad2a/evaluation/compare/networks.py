@@ -1,0 +1,46 @@
+"""The networks that accuracies are of: their cost is what accuracy is weighed against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from metad2a.errors import unknown_name
+from metad2a.spaces.base import Architecture, SearchSpace
+
+COSTS = ("flops", "params")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Of the architectures of a space.
+
+    Attributes:
+        space: of the architectures.
+        num_classes: of their heads.
+        resolution: pixels a side of their images.
+        scale: the space's own size options.
+        cost: ``flops`` (multiply-adds) or ``params``.
+
+    Raises:
+        UnknownNameError: there is no such cost.
+    """
+
+    space: SearchSpace
+    num_classes: int
+    resolution: int
+    scale: Mapping[str, int] = field(default_factory=dict)
+    cost: str = "flops"
+
+    def __post_init__(self) -> None:
+        if self.cost not in COSTS:
+            raise unknown_name("cost", self.cost, COSTS)
+
+    def costs(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
+        """Return the cost of each network, without building any."""
+        if self.cost == "params":
+            found = self.space.params(archs, self.num_classes, **self.scale)
+        else:
+            found = self.space.flops(archs, self.num_classes, self.resolution, **self.scale)
+        return found.astype(np.float64)
