@@ -11,6 +11,7 @@ from metad2a.search.sureness import Sureness
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
 _TRAINED = 5
 _SPACE = "nasbench201"  # which a command means if it is told of none
+_RECIPE = "finetune_short"  # for networks of whatever space
 _CLASSES_A_TASK = 5  # of a database of one's own; more classes are needed to make different tasks of them
 
 
@@ -59,7 +60,7 @@ def advise(
     if sure.tied is None or sure.tied > 1:
         count = min(_TRAINED, len(result.candidates))
         several = f"The order of the first candidates is weak: train the first {count} and let them decide."
-        found.append(Advice(several, f"{search} --then-train {count}"))
+        found.append(Advice(several, " ".join([f"{search} --then-train {count}", *_recipe(result, "--recipe ")])))
     if near.level in ("far", "unusual"):
         found.append(_own_database(images, int(result.dataset["classes"])))
     small = _smaller(result, sure.tied)
@@ -77,11 +78,14 @@ def advise(
 def _of_this_search(result: SearchResult) -> list[str]:
     """Return what `metad2a fit-network` must be told beside an architecture and images."""
     space, options = result.best.space, result.best.scale
-    named = [] if space.name == _SPACE else [f"space={space.name}"]
-    if not options:
-        return [*named, *(["'~recipe.scale'"] if named else [])]  # a recipe's are those of cells
+    named = [] if space.name == _SPACE else [f"space={space.name}", *_recipe(result, "recipe=")]
     sizes = ",".join(f"{name}:{value}" for name, value in options.items())
-    return [*named, "'~recipe.scale'", f"'+recipe.scale={{{sizes}}}'"]
+    return [*named, *(["'~recipe.scale'", f"'+recipe.scale={{{sizes}}}'"] if options else [])]
+
+
+def _recipe(result: SearchResult, option: str) -> list[str]:
+    """Return what names a recipe, where the one that is used otherwise is for networks of another space."""
+    return [] if result.best.space.name == _SPACE else [f"{option}{_RECIPE}"]
 
 
 def _own_database(images: str, classes: int) -> Advice:

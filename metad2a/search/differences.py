@@ -1,17 +1,20 @@
 """How candidates differ: what the first ones have in common, and which of them are unlike each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
 from metad2a.search.result import SearchResult
-from metad2a.spaces.base import SearchSpace
+from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.product import ProductSpace
 
 TOP = 20
 _MOTIFS = 6
 _PICKS = 4
 _COMMON = 0.6  # share of the first candidates from which on a choice is common
+_UNUSED = -1  # no choice
 _MORE = 0.15  # by which it has to exceed that of all candidates
 
 
@@ -59,7 +62,7 @@ def differences(space: SearchSpace, result: SearchResult, *, tied: int | None) -
         result: of the search.
         tied: how many of the first cannot be told apart; None if unknown, then the first ``TOP``.
     """
-    table = np.array([space.parse(candidate.arch).choices for candidate in result.candidates])
+    table = _choices(space, [space.parse(candidate.arch) for candidate in result.candidates])
     first = table[:TOP]
     unlike = (first[:, None] != first).sum(2)
     pairs = unlike[np.triu_indices(len(first), 1)]
@@ -70,11 +73,17 @@ def differences(space: SearchSpace, result: SearchResult, *, tied: int | None) -
         motifs=_motifs(space, first, table),
         shared=tuple(
             space.decision_name(position, int(first[0, position]))
-            for position in np.flatnonzero((first == first[0]).all(0)).tolist()
+            for position in np.flatnonzero((first == first[0]).all(0) & (first[0] != _UNUSED)).tolist()
             if len(first) > 1
         ),
         picks=diverse(table[: max(tied or TOP, 1)], _PICKS),
     )
+
+
+def _choices(space: SearchSpace, archs: Sequence[Architecture]) -> Int[np.ndarray, "A D"]:
+    """Return the choices; ``_UNUSED`` where the network does not depend on the decision."""
+    table = np.array([arch.choices for arch in archs])
+    return np.where(space.used(archs), table, _UNUSED) if isinstance(space, ProductSpace) else table
 
 
 def diverse(table: Int[np.ndarray, "A D"], count: int) -> tuple[int, ...]:

@@ -105,6 +105,10 @@ def test_what_is_found_is_trained_at_its_scale(run: Run, here: Path) -> None:
         (("--latency-table", "note10.csv", "--resolution", 160), ("no layers at 160 pixels", "192, 224")),
         (("--scale", "width"), ("--scale width", "a name and a whole number")),
         (("--scale", "channels=16"), ("unknown scale option for 'mobilenetv3'", "channels", "width")),
+        (
+            ("--then-train", 1),
+            ("--recipe short", "unknown scale option for 'mobilenetv3': 'channels'", "finetune_short"),
+        ),
         (("--scale", "downsampling=7"), ("downsampling=7", "1, 2, 4, 8, 16 or 32")),
         (("--resolution", 0), ("0 pixels a side",)),
         (

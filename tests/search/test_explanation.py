@@ -165,6 +165,20 @@ def test_motifs_are_what_the_first_have_and_the_others_have_not(result: SearchRe
     assert max(differ.picks) <= 5
 
 
+def test_what_no_network_uses_is_no_likeness(result: SearchResult) -> None:
+    space = MobileNetV3()
+    archs = space.sample(60, np.random.default_rng(0))
+    # The first ones have two layers in the first stage, and the same in the place of a third, which does not count.
+    alike = [replace(arch, choices=(0, *arch.choices[1:5], 2, 2, 2, 2, *arch.choices[9:])) for arch in archs[:20]]
+    made = tuple(
+        replace(result.best, rank=rank, arch=space.format(arch), predicted=90.0 - rank, space=space)
+        for rank, arch in enumerate([*alike, *archs[20:]], 1)
+    )
+    differ = differences(space, replace(result, candidates=made), tied=5)
+    assert "stage 1: depth 2" in differ.shared
+    assert not any("stage 1, layer 3" in name for name in (*differ.shared, *(one.name for one in differ.motifs)))
+
+
 def test_picks_are_unlike_each_other() -> None:
     table = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 1], [0, 1, 1], [1, 0, 0]])
     assert diverse(table, 2) == (1, 3)
@@ -229,7 +243,9 @@ def test_the_advice_is_about_the_same_space_and_scale(model: MetaD2A, result: Se
     assert commands(scale={"channels": 8, "cells": 1})[-1].endswith(
         " x '~recipe.scale' '+recipe.scale={channels:8,cells:1}'"
     )
-    assert commands(space=MobileNetV3())[-1].endswith(" x space=mobilenetv3 '~recipe.scale'")
+    other = commands(space=MobileNetV3())
+    assert other[-1].endswith(" x space=mobilenetv3 recipe=finetune_short")
+    assert any(one.endswith("--recipe finetune_short") for one in other)
 
 
 def test_the_whole_explanation(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metad2a.cli import output
 from metad2a.cli.commands.scale import Told
-from metad2a.cli.commands.search_evaluations import oracle_of, parts_of, query, train
+from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, train
 from metad2a.cli.commands.search_wanted import Wanted
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
@@ -67,6 +67,7 @@ def run(
     model = _model(space, checkpoint, device)
     oracle = oracle_of(model.space, wanted)
     networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
+    check_recipe(model.space, networks, wanted)
     opened = open_data(images)
     parts = parts_of(opened, wanted)
     result = model.search(

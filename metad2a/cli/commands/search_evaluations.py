@@ -10,7 +10,7 @@ from metad2a.cli import output
 from metad2a.cli.commands.search_wanted import Wanted
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import ConfigError
+from metad2a.errors import ArchitectureError, ConfigError
 from metad2a.fitting.recipes import get_recipe
 from metad2a.oracles.base import Oracle
 from metad2a.runtime import resolve_device
@@ -18,6 +18,7 @@ from metad2a.search.metad2a import MetaD2A
 from metad2a.search.querying import Queried, spend
 from metad2a.search.result import SearchResult
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.scale import NetworkScale
 
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.fitting.parts import Parts
@@ -36,6 +37,24 @@ def parts_of(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
     from metad2a.fitting.parts import split_parts
 
     return split_parts(opened)
+
+
+def check_recipe(space: SearchSpace, networks: NetworkScale, wanted: Wanted) -> None:
+    """Refuse a recipe for networks of another space, before anything is searched.
+
+    Raises:
+        ConfigError: it has size options that the space has not.
+    """
+    trains = wanted.then_train or (wanted.queries and wanted.oracle is None)
+    if not trains or networks.options:  # which take the place of the recipe's
+        return
+    recipe = get_recipe(wanted.recipe)
+    try:
+        NetworkScale.of(space, options=recipe.scale)
+    except ArchitectureError as error:
+        raise ConfigError(
+            f"--recipe {wanted.recipe}: {error} Give a recipe without scale, such as finetune_short, or --scale."
+        ) from error
 
 
 def oracle_of(space: SearchSpace, wanted: Wanted) -> Oracle | None:
