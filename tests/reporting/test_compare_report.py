@@ -1,13 +1,14 @@
 import itertools
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metad2a.evaluation.compare.results import Comparison, Line, OracleFacts, Row
-from metad2a.reporting.compare_report import comparison_report, picture
+from metad2a.reporting.compare_report import comparison_report, picture, volume_picture
 from metad2a.reporting.cost_curves import _spread, cost_curves
 
 HOSTILE = '</svg><script>alert("$\\bad{")</script>&'
@@ -26,7 +27,7 @@ def comparison(*methods: str) -> Comparison:
         for budget in (1, 500)
     ]
     lines = {"table": {method: line(90.0 + number / 10) for number, method in enumerate(methods)}}
-    row = {"oracle": "table", "score": "mine", "seeds": 1}
+    row = {"oracle": "table", "score": "mine", "seeds": 1, "archs": 77}
     figures = ("kendall", "spearman")
     names = [f"{f}_{share}" for f in figures for share in ("all", "top10pct", "top5pct")]
     names += [f"regret_{first}" for first in (1, 2, 5, 10, 30)]
@@ -64,6 +65,31 @@ def test_every_line_is_named_at_its_end() -> None:
     assert not list(tree.iter(f"{SVG}script"))
     assert len(chart.data.rows) == 15
     assert chart.data.rows[0] == ("random", 1.0, 80.0, 79.5, 80.5)
+
+
+def test_hypervolumes_and_how_soon_they_are_reached(tmp_path: Path) -> None:
+    plain = comparison("random", "ours")
+    [facts] = plain.oracles
+    lines = {"table": {"random": line(0.4, 0.1), "ours": line(0.5, 0.1)}}
+    row = {"oracle": "table", "what": "hypervolume", "of": "random", "method": "ours", "target": 0.4}
+    row |= {"evaluations": 12.0, "low": 9.0, "high": None, "seconds": 0.75, "reached": 3, "seeds": 5}
+    whole = replace(
+        plain,
+        oracles=(replace(facts, reference=(23.5, 8.4e8), listed=False),),
+        rows=tuple(replace(one, hypervolume=0.4321, hypervolume_sd=0.01) for one in plain.rows),
+        by_volume=lines,
+        reach=[row],
+    )
+    tree = ET.fromstring(volume_picture(whole, "table").svg)  # noqa: S314
+    words = ["".join(text.itertext()) for text in tree.iter(f"{SVG}text")]
+    assert "hypervolume of error and flops" in words
+    assert "best there is" not in words
+    path = tmp_path / "report.html"
+    comparison_report(path, whole, command="metad2a compare")
+    page = path.read_text()
+    for text in ("best known", "23.5 %", "0.4321", "How soon a method has", "0.75"):
+        assert text in page
+    assert page.count("<svg") == 3
 
 
 def test_names_do_not_overlap() -> None:
