@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import metad2a
 from metad2a.data.embedders.base import Embedder
-from metad2a.errors import CheckpointError
+from metad2a.errors import CheckpointError, unknown_name
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.models.reference import Reference
@@ -238,6 +238,34 @@ class Checkpoint:
             reference=b.reference or a.reference,
         )
 
+    def for_recipe(self, name: str) -> "Checkpoint":
+        """Return the checkpoint that predicts what networks trained by ``name`` are good for.
+
+        Args:
+            name: one of the recipes whose labels the models learned from.
+
+        Raises:
+            CheckpointError: the models learned from labels of one recipe alone.
+            UnknownNameError: there is no such recipe.
+        """
+        told = {key: part.config["recipes"] for key, part in self.parts.items() if part.config.get("recipes")}
+        if not told:
+            raise CheckpointError(
+                f"label recipe '{name}': the checkpoint learned from labels of one recipe, there is nothing to "
+                "choose. Leave it out."
+            )
+        for key, recipes in told.items():
+            if name not in recipes:
+                raise unknown_name(f"label recipe of the {key}", name, recipes)
+        parts = {
+            key: replace(part, config=part.config | {"recipe": name}) if key in told else part
+            for key, part in self.parts.items()
+        }
+        target = self.target
+        if target is not None and "predictor" in told:
+            target = _moved(target, told["predictor"], self.parts["predictor"].config.get("recipe"), name)
+        return replace(self, parts=parts, target=target)
+
     def _renumbered(self, before: int) -> "Checkpoint":
         """Return the checkpoint with its predictors numbered after ``before`` others."""
         names = [name for name in self.parts if kind_of(name) == "predictor"]
@@ -251,6 +279,13 @@ class Checkpoint:
 
 
 _FIELDS = tuple(name for name in Checkpoint.__dataclass_fields__ if name not in ("parts", _REFERENCE))
+
+
+def _moved(target: Target, recipes: Mapping[str, Sequence[float]], old: str | None, new: str) -> Target:
+    """Return what scores mean under the recipe ``new``, where they keep their place among the accuracies."""
+    (level, spread), (new_level, new_spread) = recipes[old or next(iter(recipes))], recipes[new]
+    std = target["std"] * new_spread / spread
+    return {"mean": new_level - std * (level - target["mean"]) / target["std"], "std": std}
 
 
 def kind_of(part: str) -> str:

@@ -1,6 +1,6 @@
 """The generator: from a data set to architectures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
+from metad2a.errors import ConfigError
 from metad2a.models.graph_decoder import DecodingRules, Draws, GraphDecoder
 from metad2a.models.set_encoder import SetEncoder
+from metad2a.models.wishes import Wishes
 from metad2a.spaces.base import ArchBatch
 
 
@@ -40,6 +42,7 @@ class Generator(nn.Module):
         normalize: see ``SetEncoder``.
         topology: the edges of every graph, as ``(u, v)``, where the search space gives them. None: edges are
             learned.
+        conditions: what the decoder can be told to aim at, see ``Wishes``; None: nothing.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Generator(nn.Module):
         num_heads: int = 4,
         normalize: bool = False,
         topology: Sequence[Sequence[int]] | None = None,
+        conditions: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -64,10 +68,12 @@ class Generator(nn.Module):
             "num_heads": num_heads,
             "normalize": normalize,
             "topology": None if topology is None else [[int(u), int(v)] for u, v in topology],
+            "conditions": None if conditions is None else {name: list(kept) for name, kept in conditions.items()},
         }
         self.set_encoder = SetEncoder(feature_dim, latent, num_heads=num_heads, normalize=normalize)
         self.mu = nn.Linear(latent, latent)
         self.logvar = nn.Linear(latent, latent)
+        self.wishes = None if conditions is None else Wishes(conditions, latent)
         self.decoder = GraphDecoder(num_types, num_nodes, hidden, latent, topology=topology)
 
     def __repr__(self) -> str:
@@ -78,12 +84,34 @@ class Generator(nn.Module):
         vectors = self.set_encoder(sets.features, sets.mask)
         return self.mu(vectors), self.logvar(vectors)
 
+    def latents(self, sets: SetBatch, want: Mapping[str, float] | None = None) -> Float[Tensor, "B Z"]:
+        """Return the mean latent of each data set, led to what is wanted.
+
+        Args:
+            sets: data sets.
+            want: by name of a condition, see ``Wishes.told``; what is not named is as ``Wishes`` has it: the best
+                accuracy, at any cost.
+
+        Raises:
+            ConfigError: the generator was not trained to be told that, or the value is out of range.
+        """
+        mu, _ = self.encode(sets)
+        if self.wishes is None:
+            if want:
+                raise ConfigError(
+                    f"want={', '.join(want)}: this generator was not trained to be told what is wanted. Train one "
+                    f"with model.condition=[{','.join(want)}]."
+                )
+            return mu
+        return mu + self.wishes(self.wishes.told(want or {}).to(mu).expand(len(mu), -1))
+
     def forward(
         self,
         sets: SetBatch,
         archs: ArchBatch,
         *,
         noise: Float[Tensor, "B Z"] | None = None,
+        told: Float[Tensor, "B N"] | None = None,
         beta: float = 0.005,
         eps_scale: float = 0.01,
     ) -> GeneratorLoss:
@@ -93,11 +121,14 @@ class Generator(nn.Module):
             sets: data sets.
             archs: a good architecture for each.
             noise: standard normal numbers for the latents; None takes their means, as in validation.
+            told: the conditions that each architecture meets, NaN where that is not told; None tells nothing.
             beta: weight of the divergence.
             eps_scale: scale of the noise.
         """
         mu, logvar = self.encode(sets)
         z = mu if noise is None else perturb(mu, logvar, noise, eps_scale=eps_scale)
+        if told is not None and self.wishes is not None:
+            z = z + self.wishes(told)
         types, edges = self.decoder.log_likelihood(z, archs)
         recon = -(types + edges).sum()
         kld = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum()

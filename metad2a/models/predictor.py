@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metad2a.data.features import SetBatch
 from metad2a.models.gnn import GraphIsomorphismEncoder
 from metad2a.models.graph_encoder import GraphEncoder
+from metad2a.models.recipes import Recipes, recipe_place, written
 from metad2a.models.set_encoder import SetEncoder
 from metad2a.spaces.base import ArchBatch
 
@@ -35,9 +36,12 @@ class Predictor(nn.Module):
         normalize: see ``SetEncoder``.
         graph_encoder: ``gru``, that of the paper, or ``gin``, a graph isomorphism network.
         arch_features: how many numbers of ``ArchFeatures`` an architecture comes with beside its graph, or 0.
+        recipes: of the labels, by name, each with level and spread of its accuracies in percent: the model learns
+            scale and shift of an architecture's vector by each. None: all are of one.
+        recipe: by which of them architectures are thought to be trained where it is not said; None: the first.
 
     Raises:
-        ValueError: there is no such graph encoder.
+        ValueError: there is no such graph encoder, or recipe.
     """
 
     def __init__(
@@ -52,8 +56,11 @@ class Predictor(nn.Module):
         normalize: bool = False,
         graph_encoder: str = "gru",
         arch_features: int = 0,
+        recipes: Recipes | None = None,
+        recipe: str | None = None,
     ) -> None:
         super().__init__()
+        self.recipe = recipe_place(recipes, recipe)
         if graph_encoder not in GRAPH_ENCODERS:
             raise ValueError(f"unknown graph encoder '{graph_encoder}'; known: {', '.join(GRAPH_ENCODERS)}")
         self.config: dict[str, Any] = {
@@ -66,6 +73,8 @@ class Predictor(nn.Module):
             "normalize": normalize,
             "graph_encoder": graph_encoder,
             "arch_features": arch_features,
+            "recipes": written(recipes),
+            "recipe": recipe,
         }
         self.arch_features = arch_features
         self.set_encoder = SetEncoder(feature_dim, latent, num_heads=num_heads, normalize=normalize)
@@ -78,6 +87,9 @@ class Predictor(nn.Module):
             self.feature_scale: Tensor
             self.register_buffer("feature_mean", torch.zeros(arch_features))
             self.register_buffer("feature_scale", torch.ones(()))
+        self.recipe_vectors = None if recipes is None else nn.Embedding(len(recipes), 2 * latent)
+        if self.recipe_vectors is not None:
+            nn.init.zeros_(self.recipe_vectors.weight)
         self.join = nn.Linear(2 * latent, hidden)
         self.out = nn.Linear(hidden, 1)
 
@@ -88,12 +100,18 @@ class Predictor(nn.Module):
         """Return one vector a data set."""
         return self.set_encoder(sets.features, sets.mask)
 
-    def encode_archs(self, archs: ArchBatch, features: Float[Tensor, "B D"] | None = None) -> Float[Tensor, "B Z"]:
+    def encode_archs(
+        self,
+        archs: ArchBatch,
+        features: Float[Tensor, "B D"] | None = None,
+        recipes: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B Z"]:
         """Return one vector an architecture.
 
         Args:
             archs: their graphs.
             features: theirs of ``ArchFeatures``, where ``arch_features`` says that the model reads them.
+            recipes: by which they are trained, where the model knows several; None: all by ``recipe``.
 
         Raises:
             ValueError: features are missing, are not read, or are others than those of the training.
@@ -102,6 +120,9 @@ class Predictor(nn.Module):
         if given != self.arch_features:
             raise ValueError(f"an architecture comes with {given} features; the model reads {self.arch_features}")
         vectors = self.arch_out(self.graph_encoder(archs))
+        if self.recipe_vectors is not None:
+            shift, scale = self.recipe_vectors.weight[self.recipe if recipes is None else recipes].chunk(2, dim=-1)
+            vectors = (1 + scale) * vectors + shift
         if features is None:
             return vectors
         known = (features.to(vectors.dtype) - self.feature_mean) / self.feature_scale
@@ -116,10 +137,14 @@ class Predictor(nn.Module):
         self.feature_scale.copy_(features.var(0, correction=0).mean().sqrt().clamp_min(1e-6))
 
     def forward(
-        self, sets: SetBatch, archs: ArchBatch, features: Float[Tensor, "B D"] | None = None
+        self,
+        sets: SetBatch,
+        archs: ArchBatch,
+        features: Float[Tensor, "B D"] | None = None,
+        recipes: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, " B"]:
         """Return the score of each architecture on the data set at its place."""
-        by_set, by_arch = self._halves(self.encode_sets(sets), self.encode_archs(archs, features))
+        by_set, by_arch = self._halves(self.encode_sets(sets), self.encode_archs(archs, features, recipes))
         return self.out(torch.tanh(by_set + by_arch)).squeeze(-1)
 
     def score(self, set_vectors: Float[Tensor, "D Z"], arch_vectors: Float[Tensor, "G Z"]) -> Float[Tensor, "D G"]:

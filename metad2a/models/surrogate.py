@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from metad2a.data.features import SetBatch
+from metad2a.models.recipes import Recipes, recipe_place, written
 
 _OFFSET = 10.0  # variance of what a task adds to all of its architectures: practically free
 
@@ -76,6 +77,9 @@ class Surrogate(nn.Module):
     data set is of none. A product of kernels over inputs and tasks: Bonilla, Chai and Williams, Multi-task Gaussian
     Process Prediction, NeurIPS 2007.
 
+    Where labels are of several recipes, a task's labels under each are a task of their own here, and the covariance
+    of records of different recipes is ``tau`` times that.
+
     Args:
         num_rows: records.
         num_tasks: data sets.
@@ -89,6 +93,12 @@ class Surrogate(nn.Module):
         noise: variance of a target.
         target_mean: accuracy of a middling network on a middling data set, in percent.
         target_std: what a score of one more is in percent of accuracy.
+        recipes: of the labels, by name, each with its ``target_mean`` and ``target_std``; None: all are of one.
+        recipe: by which of them a data set's networks are thought to be trained; None: the first.
+        tau: correlation of scores under different recipes.
+
+    Raises:
+        ValueError: ``recipe`` is none of ``recipes``.
     """
 
     def __init__(
@@ -106,8 +116,12 @@ class Surrogate(nn.Module):
         noise: float,
         target_mean: float,
         target_std: float,
+        recipes: Recipes | None = None,
+        recipe: str | None = None,
+        tau: float = 1.0,
     ) -> None:
         super().__init__()
+        self.recipe = recipe_place(recipes, recipe)
         self.config: dict[str, Any] = {
             "num_rows": num_rows,
             "num_tasks": num_tasks,
@@ -121,10 +135,16 @@ class Surrogate(nn.Module):
             "noise": noise,
             "target_mean": target_mean,
             "target_std": target_std,
+            "recipes": written(recipes),
+            "recipe": recipe,
+            "tau": tau,
         }
         self.rho, self.sigma, self.length = rho, sigma, length
         self.scale, self.noise = scale, noise
         self.target_mean, self.target_std = target_mean, target_std
+        if recipes and recipe is not None:
+            self.target_mean, self.target_std = recipes[recipe]
+        self.tau = tau
         self.features: Tensor
         self.targets: Tensor
         self.counts: Tensor
@@ -139,6 +159,8 @@ class Surrogate(nn.Module):
         self.register_buffer("task_of", torch.zeros(num_rows, dtype=torch.int32))
         self.register_buffer("sets", torch.zeros(num_tasks, set_dim))
         self.register_buffer("source_of", torch.zeros(num_tasks, dtype=torch.int32))
+        self.recipe_of: Tensor | None
+        self.register_buffer("recipe_of", torch.zeros(num_tasks, dtype=torch.int32) if recipes else None)
         self.register_buffer("set_mean", torch.zeros(feature_dim))
         self.register_buffer("set_axes", torch.zeros(set_dim, feature_dim))
 
@@ -151,7 +173,7 @@ class Surrogate(nn.Module):
 
     def posterior(self, set_vector: Float[Tensor, " P"]) -> LinearPosterior:
         """Return what the records say of a data set."""
-        alike = self.scale * self._alike(set_vector[None], self.sets)[0][self.task_of.long()]
+        alike = self._alike_rows(set_vector)
         across = alike[:, None] * self.features.double()
         explained = torch.linalg.solve_triangular(self._factor, across, upper=False)
         mean = across.T @ self._solved
@@ -160,8 +182,7 @@ class Surrogate(nn.Module):
 
     def mean_weights(self, set_vector: Float[Tensor, " P"]) -> Float[Tensor, " D"]:
         """Return the mean of ``posterior`` alone, which takes a fraction of the time."""
-        alike = self.scale * self._alike(set_vector[None], self.sets)[0][self.task_of.long()]
-        return (alike * self._solved) @ self.features.double()
+        return (self._alike_rows(set_vector) * self._solved) @ self.features.double()
 
     def log_likelihood(self) -> float:
         """Return the logarithm of the marginal likelihood of the targets."""
@@ -186,9 +207,23 @@ class Surrogate(nn.Module):
         """Return the Cholesky factor of the records' covariance."""
         phi, task = self.features.double(), self.task_of.long()
         same = (self.source_of[:, None] == self.source_of).double()
-        alike = self._alike(self.sets, self.sets, same)[task][:, task]
+        alike = self._alike(self.sets, self.sets, same)
+        if self.recipe_of is not None:
+            alike = alike * self._under(self.recipe_of[:, None])
+        alike = alike[task][:, task]
         covariance = self.scale * alike * (phi @ phi.T) + _OFFSET * (task[:, None] == task)
         return torch.linalg.cholesky(covariance + (self.noise / self.counts.double()).diag())
+
+    def _alike_rows(self, set_vector: Float[Tensor, " P"]) -> Float[Tensor, " R"]:
+        """Return by what the products of features are multiplied, of each record and one of a new data set."""
+        alike = self._alike(set_vector[None], self.sets)[0]
+        if self.recipe_of is not None:
+            alike = alike * self._under(self.recipe)
+        return self.scale * alike[self.task_of.long()]
+
+    def _under(self, recipe: int | Int[Tensor, "T 1"]) -> Float[Tensor, "*tasks T"]:
+        """Return the correlation of scores under a recipe with those under each task's."""
+        return self.tau + (1 - self.tau) * (recipe == self.recipe_of).double()
 
     def _alike(
         self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"], same: Float[Tensor, "S T"] | float = 0.0

@@ -1,7 +1,7 @@
 """Distinct architectures for a data set, drawn from a generator."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,7 @@ def generate(
     device: str = "cpu",
     constrained: bool = True,
     steer: bool = True,
+    want: Mapping[str, float] | None = None,
 ) -> Generation:
     """Draw until ``n`` distinct architectures within ``limits`` are found.
 
@@ -80,7 +81,8 @@ def generate(
     likeliest first; in a space that cannot be listed, from what is in reach of those found, one decision after the
     other.
 
-    Without ``steer`` limits only filter what is drawn.
+    Without ``steer`` limits only filter what is drawn. ``want`` is what a generator that can be told aims at, see
+    ``Generator.latents``.
 
     Not ``constrained`` it is the official way: each graph comes from a draw of the data set of its own, the decoder
     runs free, at its own temperature, and a graph that is not ``connected`` is thrown away.
@@ -96,7 +98,7 @@ def generate(
 
     def latents(num_sets: int) -> Float[Tensor, "B Z"]:
         draws = draw_sets(features, num_sets, images_per_class, generator)
-        return torch.cat([model.encode(sets.to(device))[0] for sets in draws])
+        return torch.cat([model.latents(sets.to(device), want) for sets in draws])
 
     costs = costs or Costs(space, len(features.classes))
     steering = Steering(space, costs, limits.known(costs) if steer else {})

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from metad2a.data.features import FeatureSet
+from metad2a.database.join import recipe_names
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import DatabaseError
 from metad2a.spaces.base import ArchBatch, SearchSpace
@@ -31,6 +34,8 @@ class MetaData:
         losses: on held-out and on training images after the last epoch, NaN where unknown; None if not asked for.
         labelled: the architectures of meta-training that were trained, the most frequent first, where its records
             are of others, see ``metad2a.training.teaching``.
+        recipes: names of the labels' recipes, that of meta-validation first; empty: all are of one.
+        recipe_of: place in ``recipes`` of each record; None: all are of one.
     """
 
     features: FeatureSet
@@ -44,6 +49,8 @@ class MetaData:
     sources: tuple[str, ...] = ()
     losses: Float[Tensor, "R 2"] | None = None
     labelled: tuple[str, ...] | None = None
+    recipes: tuple[str, ...] = ()
+    recipe_of: Int[Tensor, " R"] | None = None
 
     @property
     def train_rows(self) -> Int[Tensor, " R_train"]:
@@ -60,9 +67,23 @@ class MetaData:
         """Records of meta-validation whose task has no record of meta-training; by some splits not all."""
         return (self.valid & ~torch.isin(self.task_of, self.task_of[self.train_rows])).nonzero().squeeze(1)
 
-    def target(self) -> tuple[float, float]:
-        """Return mean and standard deviation of the meta-training accuracies, in percent."""
-        accuracy = self.accuracy[self.train_rows]
+    @cached_property
+    def recipe_number(self) -> Int[Tensor, " R"]:
+        """For each record the place of its recipe; 0 where all are of one."""
+        return torch.zeros_like(self.task_of) if self.recipe_of is None else self.recipe_of
+
+    @cached_property
+    def group_of(self) -> Int[Tensor, " R"]:
+        """For each record the number of its task under its recipe: what accuracies can be compared within."""
+        return self.task_of * max(len(self.recipes), 1) + self.recipe_number
+
+    def of_recipe(self, rows: Int[Tensor, " R_some"], recipe: int = 0) -> Int[Tensor, " R_part"]:
+        """Return those of ``rows`` whose label is of a recipe."""
+        return rows[self.recipe_number[rows] == recipe]
+
+    def target(self, recipe: int = 0) -> tuple[float, float]:
+        """Return mean and standard deviation of the meta-training accuracies of a recipe, in percent."""
+        accuracy = self.accuracy[self.of_recipe(self.train_rows, recipe)]
         return float(accuracy.mean()), float(accuracy.std().clamp_min(1e-6))
 
     def arch_frequencies(self) -> list[str]:
@@ -113,6 +134,8 @@ def meta_data(
         raise DatabaseError("meta-training and meta-validation both need records; change the split.")
     width = max(len(task) for task in names)
     padded = [[number[name] for name in task] + [-1] * (width - len(task)) for task in names]
+    recipes = recipe_names(database)
+    recipe_of = pd.Index(list(recipes)).get_indexer(pd.Index(database.records["recipe"]))
     return MetaData(
         features=features,
         tasks=torch.tensor(padded),
@@ -124,6 +147,11 @@ def meta_data(
         valid=torch.from_numpy(valid),
         sources=tuple(database.tasks["source"]),
         losses=torch.from_numpy(database.last_losses()) if with_losses else None,
+        **(
+            {"recipes": tuple(recipes.values()), "recipe_of": torch.from_numpy(recipe_of)}
+            if len(recipes) > 1
+            else {}
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,6 +14,7 @@ from metad2a.data.features import SetBatch
 from metad2a.models.generator import Generator
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import ArchBatch, SearchSpace
+from metad2a.training.conditions import DROPPED, Conditions
 from metad2a.training.meta_data import MetaData
 
 _VALIDATION_BATCH = 128
@@ -129,6 +130,11 @@ class Objective(ABC):
         """Return the latent noise of a batch; None for models without."""
         return None
 
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Arguments of the model that only the records tell."""
+        return {}
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
         """Return ``loss``, which is minimised, and its parts."""
@@ -165,6 +171,8 @@ class GeneratorObjective(Objective):
         beta: weight of the divergence.
         eps_scale: scale of the latent noise while training.
         samples: architectures decoded at each validation.
+        conditions: of the records of ``data``, which a generator with ``Wishes`` is told, but for some at random
+            (``DROPPED``); it is validated as it is used: told to aim at the best. None: it is told nothing.
     """
 
     kind: ClassVar[str] = "generator"
@@ -174,6 +182,12 @@ class GeneratorObjective(Objective):
     beta: float = 0.005
     eps_scale: float = 0.01
     samples: int = 256
+    conditions: Conditions | None = None
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """See ``Objective.measured``."""
+        return {} if self.conditions is None else {"conditions": self.conditions.kept}
 
     @cached_property
     def known(self) -> set[str]:
@@ -181,12 +195,25 @@ class GeneratorObjective(Objective):
         return set(self.data.arch_frequencies())
 
     def noise(self, size: int, generator: torch.Generator) -> Float[Tensor, "B Z"]:
-        """Return standard normal noise."""
-        return torch.randn(size, self.latent, generator=generator)
+        """Return standard normal noise; columns after those of the latents decide which conditions are told."""
+        more = 0 if self.conditions is None else self.conditions.told.shape[1]
+        return torch.randn(size, self.latent + more, generator=generator)
 
     def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
         """See ``Objective.loss``."""
-        out = model(batch.sets, batch.archs, noise=batch.noise, beta=self.beta, eps_scale=self.eps_scale)
+        noise = cast("Tensor", batch.noise)
+        told = {}
+        if self.conditions is not None:
+            dropped = torch.special.ndtr(noise[:, self.latent :]) < DROPPED
+            told["told"] = self.conditions.told[batch.rows].to(noise).masked_fill(dropped, torch.nan)
+        out = model(
+            batch.sets,
+            batch.archs,
+            noise=noise[:, : self.latent],
+            beta=self.beta,
+            eps_scale=self.eps_scale,
+            **told,
+        )
         parts = {"recon": out.recon, "kl": out.kld}
         return self.reduce(out.loss, batch) | {
             name: batch.counts * total / batch.size for name, total in parts.items()
@@ -215,11 +242,14 @@ class GeneratorObjective(Objective):
     def _likelihood(
         self, prefix: str, generator: Generator, rows: Int[Tensor, " R_some"]
     ) -> tuple[dict[str, float], Float[Tensor, "R_some Z"]]:
-        """Return the scores of some records, and the latents of their tasks."""
+        """Return the scores of some records, and the latents of their tasks, led to the best."""
         recon = kl = 0.0
         means = []
         for batch in self.validation_batches(rows):
-            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta)
+            best = None
+            if generator.wishes is not None:
+                best = generator.wishes.told({}).to(batch.sets.features).expand(len(batch.rows), -1)
+            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta, told=best)
             recon, kl = recon + float(out.recon), kl + float(out.kld)
-            means.append(generator.encode(batch.sets)[0])
+            means.append(generator.latents(batch.sets))
         return {f"{prefix}recon_nll": recon / len(rows), f"{prefix}kl": kl / len(rows)}, torch.cat(means)

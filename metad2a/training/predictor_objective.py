@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ LossName = Literal["squared", "pairwise"]
 class PredictorObjective(Objective):
     """Squared error on standardised accuracy, as in the paper, or what ``aim`` and ``loss_name`` make of it.
 
-    Whatever is learned, records of tasks with too few architectures to be ranked are left out where it is the order
-    within tasks that counts.
+    Labels of several recipes are standardised within each, and the model is told the recipe. Whatever is learned,
+    records of tasks with too few architectures to be ranked are left out where it is the order within tasks that
+    counts.
 
     Args:
         target_scale: of the regressed values. The official implementation divides the standardised accuracy by 100
@@ -78,28 +79,55 @@ class PredictorObjective(Objective):
         mean, std = self.data.target() if self._within is None else (self._within.level, self._within.spread)
         return mean, std / self.target_scale
 
+    @property
+    def measured(self) -> dict[str, Any]:
+        """See ``Objective.measured``; of a predictor level and spread of each recipe, where there are several."""
+        recipes = self.data.recipes
+        return {"recipes": dict(zip(recipes, self._levels, strict=True))} if recipes else {}
+
     def shuffled(self, generator: torch.Generator) -> Int[Tensor, " R_train"]:
         """Return the training records, shuffled; those of a task follow each other where pairs are compared."""
         rows = super().shuffled(generator)
         if self.loss_name == "squared":
             return rows
-        place = torch.randperm(len(self.data.tasks), generator=generator)
-        return rows[place[self.data.task_of[rows]].argsort(stable=True)]
+        place = torch.randperm(len(self.data.tasks) * max(len(self.data.recipes), 1), generator=generator)
+        return rows[place[self.data.group_of[rows]].argsort(stable=True)]
 
     def loss(self, model: nn.Module, batch: MetaBatch) -> Mapping[str, Tensor]:
         """See ``Objective.loss``."""
-        scores = model(batch.sets, batch.archs, *self._features_of(self.data.arch_of[batch.rows]))
+        scores = model(
+            batch.sets, batch.archs, *self._features_of(self.data.arch_of[batch.rows]), **self._recipes_of(batch)
+        )
         if self._within is None:
-            mean, scale = self.target
+            mean, scale = self._standard(batch)
             return self.reduce((scores - (batch.accuracy - mean) / scale).square().sum(), batch)
         rank = self._within.rank[batch.rows].to(scores)
         if self.loss_name == "pairwise":
-            return self.reduce(pairwise_loss(scores, rank, self.data.task_of[batch.rows].to(scores.device)), batch)
+            return self.reduce(pairwise_loss(scores, rank, self.data.group_of[batch.rows].to(scores.device)), batch)
         return self.reduce((scores - self.target_scale * rank).square().sum(), batch)
 
     def _features_of(self, archs: Int[Tensor, " B"] | slice) -> tuple[Float[Tensor, "B D"], ...]:
         """Return what the model is told of architectures beside their graphs, if anything."""
         return () if self.arch_features is None else (self.arch_features[archs].to(self.device, self.dtype),)
+
+    def _recipes_of(self, batch: MetaBatch) -> dict[str, Int[Tensor, " B"]]:
+        """Return by what recipes the batch's labels are, where there are several."""
+        if not self.data.recipes:
+            return {}
+        return {"recipes": self.data.recipe_number[batch.rows].to(self.device)}
+
+    def _standard(self, batch: MetaBatch) -> tuple[Any, Any]:
+        """Return what the batch's accuracies are standardised by: within their recipe, where there are several."""
+        if not self.data.recipes:
+            return self.target
+        levels = torch.tensor(self._levels).to(batch.accuracy)[self.data.recipe_number[batch.rows]]
+        return levels[:, 0], levels[:, 1] / self.target_scale
+
+    @cached_property
+    def _levels(self) -> tuple[tuple[float, float], ...]:
+        if self._within is not None:
+            return self._within.recipes
+        return tuple(self.data.target(recipe) for recipe in range(len(self.data.recipes)))
 
     def records_a_step(self, batch: MetaBatch) -> float:
         """Return what a sum is divided by to be logged: the records count the same, as officially."""
@@ -107,8 +135,10 @@ class PredictorObjective(Objective):
 
     @cached_property
     def _advantage(self) -> Float[np.ndarray, " R_valid"]:
-        every_row = torch.arange(len(self.data.accuracy))
-        return advantage(self.data, every_row)[self.valid_rows.numpy()]
+        every_row = self.data.of_recipe(torch.arange(len(self.data.accuracy)))
+        found = np.zeros(len(self.data.accuracy))
+        found[every_row.numpy()] = advantage(self.data, every_row)
+        return found[self.valid_rows.numpy()]
 
     @torch.inference_mode()
     def validate(self, model: nn.Module) -> dict[str, float]:

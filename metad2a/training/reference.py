@@ -17,7 +17,7 @@ _QUANTILES = 101
 
 
 def reference_of(data: MetaData, images_per_class: int) -> Reference:
-    """Return the classes and tasks of the records of meta-training.
+    """Return the classes and tasks of the records of meta-training, of the recipe that is asked for.
 
     Of more than 10,000 tasks every so many-th is kept: the checkpoint must stay small.
 
@@ -26,7 +26,7 @@ def reference_of(data: MetaData, images_per_class: int) -> Reference:
         images_per_class: of the sets that the models see. Means of more images are not told apart: few classes may
             have them, and these may be of one kind.
     """
-    rows = data.train_rows
+    rows = data.of_recipe(data.train_rows)
     known, task_of = data.task_of[rows].unique(return_inverse=True)
     best_row, accuracy = _best_and_mean(data.accuracy[rows].double(), task_of, len(known))
     kept = torch.linspace(0, len(known) - 1, min(len(known), MAX_TASKS)).round().long()

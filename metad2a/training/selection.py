@@ -35,7 +35,10 @@ def advantage(data: MetaData, rows: Int[Tensor, " R"]) -> Float[np.ndarray, " R"
 
 
 def best_rows(data: MetaData, rows: Int[Tensor, " R"], share: float) -> Int[Tensor, " S"]:
-    """Return the ``share`` (0 to 1] of ``rows`` with the greatest ``advantage``, in their old order."""
-    keep = max(1, round(share * len(rows)))
-    order = np.argsort(-advantage(data, rows), kind="stable")[:keep]
-    return rows[torch.from_numpy(np.sort(order))]
+    """Return the ``share`` (0 to 1] of ``rows``, of each recipe, with the greatest ``advantage``, in old order."""
+    chosen = np.zeros(len(rows), bool)
+    for recipe in data.recipe_number[rows].unique():
+        own = np.flatnonzero(data.recipe_number[rows] == recipe)
+        keep = max(1, round(share * len(own)))
+        chosen[own[np.argsort(-advantage(data, rows[own]), kind="stable")[:keep]]] = True
+    return rows[torch.from_numpy(chosen)]

@@ -1,8 +1,9 @@
 """Making a surrogate of a meta-database: no gradient steps, a few numbers that rank its records best."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,9 @@ RHO, SIGMA, LENGTH = 1.0, 1.5, 1.5
 """Hyper-parameters that are the same for every database; what they are worth is in docs/ablation.md."""
 SHRINKAGES = (10.0, 30.0, 100.0, 300.0)
 """What the ratio of noise to scale is chosen from."""
+CORRELATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""What the correlation of recipes is chosen from."""
+_MIDDLING = 30.0  # the ratio of noise to scale at which that is done
 _LEAST_NOISE = 0.05  # labels that are all equal say nothing of their noise
 
 
@@ -44,6 +48,7 @@ class Ranks:
         accuracy: percent, by mean.
         count: records that it is the mean of.
         tasks: rows of ``MetaData.tasks`` that the numbers mean.
+        recipe: place in ``MetaData.recipes`` that they mean: a task's labels of two recipes are two tasks here.
     """
 
     task: Int[np.ndarray, " R"]
@@ -52,6 +57,7 @@ class Ranks:
     accuracy: Float[np.ndarray, " R"]
     count: Int[np.ndarray, " R"]
     tasks: Int[np.ndarray, " T"]
+    recipe: Int[np.ndarray, " T"]
 
 
 def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accuracy") -> Ranks:
@@ -68,7 +74,7 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accurac
     Raises:
         DatabaseError: no task has enough architectures; ``curve``, but the losses were not read.
     """
-    pairs = np.stack([data.task_of[rows].numpy(), data.arch_of[rows].numpy()], axis=1)
+    pairs = np.stack([data.group_of[rows].numpy(), data.arch_of[rows].numpy()], axis=1)
     distinct, number, count = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     number = number.ravel()
     columns = _label_columns(data, rows, label)
@@ -84,6 +90,7 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accurac
     for place in np.flatnonzero(sizes >= _FEWEST):
         own = task == place
         target[own] = _merged_ranks([accuracy[own], *(-loss[own] for loss in losses)])
+    recipes = max(len(data.recipes), 1)
     renumbered = np.cumsum(sizes >= _FEWEST) - 1
     return Ranks(
         task=renumbered[task[kept]],
@@ -91,7 +98,8 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accurac
         target=target[kept],
         accuracy=accuracy[kept],
         count=count[kept],
-        tasks=tasks[sizes >= _FEWEST],
+        tasks=tasks[sizes >= _FEWEST] // recipes,
+        recipe=tasks[sizes >= _FEWEST] % recipes,
     )
 
 
@@ -127,11 +135,12 @@ def fit_surrogate(
     label: Label = "accuracy",
     rho: float = RHO,
     sigma: float = SIGMA,
+    tau: float | None = None,
 ) -> Surrogate:
     """Return the surrogate of some records.
 
     Its noise is what makes the records most likely; how much it trusts them, compared with that, is what ranks
-    those of meta-validation best.
+    those of meta-validation best. So is how much recipes agree, where there are several, but by likelihood alone.
 
     Args:
         data: the database.
@@ -141,6 +150,7 @@ def fit_surrogate(
         label: what is ranked, see ``ranks_of``.
         rho: weight of what is special to like data sets; 0: one ranking serves all.
         sigma: weight of what is special to one source of images.
+        tau: correlation of scores under different recipes; None: one of ``CORRELATIONS``.
 
     Raises:
         DatabaseError: no task has enough architectures to rank; see ``ranks_of``.
@@ -160,31 +170,50 @@ def fit_surrogate(
         "set_mean": means.mean(0),
         "set_axes": axes,
     }
-    level, spread = _scale(ranks)
-    fixed = {"rho": rho, "sigma": sigma, "length": LENGTH, "target_mean": level, "target_std": spread}
+    level, spread = scale_of(ranks)
+    fixed: dict[str, Any] = {
+        "rho": rho,
+        "sigma": sigma,
+        "length": LENGTH,
+        "target_mean": level,
+        "target_std": spread,
+    }
+    if data.recipes:
+        made["recipe_of"] = torch.from_numpy(ranks.recipe).int()
+        fixed["recipes"] = {name: scale_of(ranks, place) for place, name in enumerate(data.recipes)}
 
-    def surrogate(shrinkage: float) -> Surrogate:
-        noise = max(
-            _surrogate(made, fixed | {"scale": 1 / shrinkage, "noise": 1.0}).likeliest_noise(), _LEAST_NOISE
-        )
-        return _surrogate(made, fixed | {"scale": noise / shrinkage, "noise": noise})
+    def surrogate(shrinkage: float, correlation: float) -> Surrogate:
+        own = fixed | {"tau": correlation}
+        noise = max(_surrogate(made, own | {"scale": 1 / shrinkage, "noise": 1.0}).likeliest_noise(), _LEAST_NOISE)
+        return _surrogate(made, own | {"scale": noise / shrinkage, "noise": noise})
 
-    def agreement(model: Surrogate) -> float:
-        scores = surrogate_scores(model, data, features, data.valid_rows, images_per_class=images_per_class)
-        return np.nan_to_num(scores["val/spearman_within_tasks"], nan=-1.0)
-
-    return max(map(surrogate, SHRINKAGES), key=agreement)
+    if tau is None:
+        tau = _likeliest(partial(surrogate, _MIDDLING)) if data.recipes else 1.0
+    known = _Known.of(data, features, data.valid_rows, images_per_class, "accuracy")
+    return max((surrogate(shrinkage, tau) for shrinkage in SHRINKAGES), key=known.agreement)
 
 
-def _scale(ranks: Ranks) -> tuple[float, float]:
+def _likeliest(surrogate: Callable[[float], Surrogate]) -> float:
+    """Return the correlation of recipes that makes the records likeliest."""
+    return max(CORRELATIONS, key=lambda correlation: surrogate(correlation).log_likelihood())
+
+
+def scale_of(ranks: Ranks, recipe: int = 0) -> tuple[float, float]:
     """Return the mean over tasks of the median accuracy and of its spread within them, in percent.
 
     The spread is that of a normal distribution with the same quartiles: networks that learned nothing at all,
     which no search proposes, would otherwise be most of it.
+
+    Args:
+        ranks: of records.
+        recipe: whose tasks are meant, by its place in ``MetaData.recipes``.
     """
     import pandas as pd
 
-    within = pd.Series(ranks.accuracy).groupby(ranks.task)
+    own = ranks.recipe[ranks.task] == recipe
+    if not own.any():
+        own = np.ones(len(own), bool)  # nothing of it can be ranked: as the others
+    within = pd.Series(ranks.accuracy[own]).groupby(ranks.task[own])
     low, middle, high = (float(within.quantile(q).mean()) for q in (0.25, 0.5, 0.75))
     # Where most networks of a task are equal, what is left; where all are, anything.
     return middle, (high - low) / _QUARTILES or float(within.std(ddof=0).mean()) or 1.0
@@ -229,27 +258,55 @@ def surrogate_scores(
     task that are both predicted to be of its better half, as those are that a search compares; ``val/coverage80``
     is how many percent of the scores (see ``ranks_of`` for ``label``) lie in the intervals that should hold 80.
     """
-    ranks = ranks_of(data, rows, label=label)
-    means = set_means(data, ranks.tasks, images_per_class)
-    phi = torch.from_numpy(features.matrix([features.space.parse(data.arch_names[arch]) for arch in ranks.arch]))
-    predicted, inside = np.zeros(len(ranks.target)), np.zeros(len(ranks.target), bool)
-    better = np.zeros(len(ranks.target), bool)
-    for task, mean in enumerate(means):
+    known = _Known.of(data, features, rows, images_per_class, label)
+    ranks, predicted = known.ranks, known.predicted(model)
+    inside, better = np.zeros(len(predicted), bool), np.zeros(len(predicted), bool)
+    for task, mean in enumerate(known.means):
         own = np.flatnonzero(ranks.task == task)
-        score, std = (value.numpy() for value in model.posterior(model.set_vector(mean)).predict(phi[own]))
-        predicted[own], better[own] = score, score >= np.median(score)
+        score, std = (
+            value.numpy() for value in model.posterior(model.set_vector(mean)).predict(known.features[own])
+        )
+        better[own] = score >= np.median(score)
         error = ranks.target[own] - (score - score.mean())
         inside[own] = abs(error) <= _EIGHTY * np.sqrt(std**2 + model.noise)
     percent = model.target_mean + model.target_std * predicted
-    within, _ = spearman_within(predicted, ranks.accuracy, ranks.task)
     between, _ = pair_error(percent[better], ranks.accuracy[better], ranks.task[better])
     return {
-        "val/spearman_within_tasks": within,
+        "val/spearman_within_tasks": spearman_within(predicted, ranks.accuracy, ranks.task)[0],
         "val/pair_error": between,
         "val/coverage80": 100 * float(inside.mean()),
-        "val/tasks": float(len(means)),
+        "val/tasks": float(len(known.means)),
         "train/log_likelihood": model.log_likelihood(),
     }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Records that surrogates are judged by, made ready once for all of them."""
+
+    ranks: Ranks
+    means: Float[Tensor, "T F"]
+    features: Float[Tensor, "R D"]
+
+    @classmethod
+    def of(
+        cls, data: MetaData, features: ArchFeatures, rows: Int[Tensor, " R"], images_per_class: int, label: Label
+    ) -> "_Known":
+        ranks = ranks_of(data, rows, label=label)
+        archs = [features.space.parse(data.arch_names[arch]) for arch in ranks.arch]
+        means = set_means(data, ranks.tasks, images_per_class)
+        return cls(ranks, means, torch.from_numpy(features.matrix(archs)))
+
+    def predicted(self, model: Surrogate) -> Float[np.ndarray, " R"]:
+        """Return the mean score of each record."""
+        weights = torch.stack([model.mean_weights(model.set_vector(mean)) for mean in self.means])
+        scores = (weights[self.ranks.task] * self.features.double()).sum(1)
+        return scores.numpy()
+
+    def agreement(self, model: Surrogate) -> float:
+        """Return the mean Spearman correlation within tasks; -1 where none has an order."""
+        within, _ = spearman_within(self.predicted(model), self.ranks.accuracy, self.ranks.task)
+        return float(np.nan_to_num(within, nan=-1.0))
 
 
 def surrogate_checkpoint(

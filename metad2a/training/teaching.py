@@ -66,6 +66,8 @@ def taught(
         accuracy=told.flatten().float(),
         valid=held_out.repeat_interleave(drawn.shape[1]),
         losses=None,
+        recipes=(),
+        recipe_of=None,
         labelled=tuple(data.arch_frequencies()),
     )
 

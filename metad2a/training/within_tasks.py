@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metad2a.training.meta_data import MetaData
-from metad2a.training.surrogate import Label, Ranks, _scale, ranks_of
+from metad2a.training.surrogate import Label, Ranks, ranks_of, scale_of
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +25,14 @@ class WithinTasks:
             not among ``rows``.
         level: accuracy of a middling architecture on a middling task, in percent.
         spread: what a rank of one more is in percent of accuracy.
+        recipes: level and spread of each of ``MetaData.recipes``.
     """
 
     rows: Int[Tensor, " S"]
     rank: Float[Tensor, " R"]
     level: float
     spread: float
+    recipes: tuple[tuple[float, float], ...] = ()
 
 
 def within_tasks(data: MetaData, rows: Int[Tensor, " R_some"], *, label: Label = "accuracy") -> WithinTasks:
@@ -50,16 +52,18 @@ def within_tasks(data: MetaData, rows: Int[Tensor, " R_some"], *, label: Label =
         )
     rank = torch.zeros(len(data.accuracy))
     rank[rows[kept]] = torch.from_numpy(ranks.target[place[kept.numpy()]]).float()
-    level, spread = _scale(ranks)
-    return WithinTasks(rows[kept], rank, level, max(spread, 1e-6))
+    level, spread = scale_of(ranks)
+    scales = tuple(scale_of(ranks, recipe) for recipe in range(len(data.recipes)))
+    return WithinTasks(rows[kept], rank, level, max(spread, 1e-6), scales)
 
 
 def _places(ranks: Ranks, data: MetaData, rows: Int[Tensor, " R_some"]) -> Int[np.ndarray, " R_some"]:
     """Return the place of each record's pair in ``ranks``, -1 where it is not there."""
     width = len(data.archs)
-    known = ranks.tasks[ranks.task] * width + ranks.arch
+    groups = ranks.tasks * max(len(data.recipes), 1) + ranks.recipe
+    known = groups[ranks.task] * width + ranks.arch
     order = np.argsort(known)
-    pair = (data.task_of[rows] * width + data.arch_of[rows]).numpy()
+    pair = (data.group_of[rows] * width + data.arch_of[rows]).numpy()
     place = order[np.searchsorted(known, pair, sorter=order).clip(max=len(known) - 1)]
     return np.where(known[place] == pair, place, -1)
 

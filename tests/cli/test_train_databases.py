@@ -116,6 +116,32 @@ def test_recipes_are_chosen(run: Run, tmp_path: Path) -> None:
     assert made["records"] == 24
 
 
+@pytest.mark.parametrize("kind", ["predictor", "surrogate", "generator"])
+@pytest.mark.usefixtures("images")
+def test_several_databases_of_several_recipes(run: Run, tmp_path: Path, kind: str) -> None:
+    write_database(tmp_path / "db")
+    write_database(tmp_path / "more", recipes=("long", "short"))
+    limits = ("debug=limit",) * (kind != "surrogate")
+    done = run("train", kind, "database=db", "embedder=pixels", IMAGES, *limits, "more_databases=[more]").done()
+    assert "labels by recipe: short: 60, long: 24; the first is predicted" in done.out + done.err
+    made = provenance(tmp_path, kind)
+    assert sorted(made["recipe"].values()) == ["long", "short"]
+    assert made["records"] == (24 if kind == "generator" else 48)
+    assert made["database"] == "digits+digits"
+    [file] = tmp_path.glob("runs/train/*/checkpoints/best.safetensors")
+    if kind != "generator":
+        recipes = Checkpoint.load(file).parts[kind].config["recipes"]
+        assert list(recipes) == ["short", "long"]
+
+
+@pytest.mark.usefixtures("images")
+def test_fine_tuning_is_on_one_database(run: Run, tmp_path: Path) -> None:
+    write_database(tmp_path / "db")
+    run("train", "predictor", *options()).done()
+    [file] = tmp_path.glob("runs/train/*/checkpoints/best.safetensors")
+    run("train", "predictor", *options(f"init={file}", "more_databases=[db]")).refused("on one database")
+
+
 @pytest.mark.usefixtures("images")
 def test_mistakes_with_images(run: Run, tmp_path: Path) -> None:
     write_database(tmp_path / "db")

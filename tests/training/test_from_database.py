@@ -32,6 +32,7 @@ def database(space: NASBench201) -> MetaDatabase:
             "accuracy": [61.0, 62.0, np.nan, 64.0],
             "status": ["ok", "ok", "failed", "ok"],
             "split": None,
+            "recipe": "made up",
         }
     )
     return MetaDatabase({"name": "photos", "space": "nasbench201"}, tasks, rows)

@@ -1,16 +1,19 @@
 """What a meta-model is made from: database, split, features, space, embedder, and weights to start from."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from metad2a.data.cache import FeatureCache
 from metad2a.data.embedders.base import Embedder, get_embedder
 from metad2a.database.choose_recipe import of_recipe, recipes
+from metad2a.database.join import join
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import Split, split_database
 from metad2a.errors import ConfigError, unknown_name
@@ -78,7 +81,16 @@ class Material:
                 embedder_fingerprint=embedder.fingerprint,
             )
         # Not cfg.label_recipe: run folders from before there was this key are resumed too.
-        database = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
+        asked_for = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
+        split = split_database(asked_for, cfg.split, fraction=cfg.valid_fraction)
+        # Not cfg.more_databases: as above.
+        more = [MetaDatabase.load(where) for where in cfg.get("more_databases") or []]
+        if more and init is not None:
+            raise ConfigError(
+                f"init={cfg.init}: fine-tuning is on one database, but there are more_databases. Leave one out."
+            )
+        database = join(asked_for, more, split.valid)
+        valid = np.pad(split.valid, (0, len(database.records) - len(split.valid)))
         features = database_features(
             database,
             embedder,
@@ -86,10 +98,7 @@ class Material:
             max_images_per_class=cfg.max_images_per_class,
             cache=FeatureCache(),
         )
-        split = split_database(database, cfg.split, fraction=cfg.valid_fraction)
-        data = meta_data(
-            database, features, space, valid=split.valid, with_losses=cfg.model.get("label") == "curve"
-        )
+        data = meta_data(database, features, space, valid=valid, with_losses=cfg.model.get("label") == "curve")
         return cls(database, split, data, space, embedder, init, teacher)
 
     def taught(self, cfg: DictConfig) -> MetaData:
@@ -125,12 +134,37 @@ class Material:
         """Return the sizes of the model: those of the checkpoint to start from, else those asked for."""
         return self._asked_for(model) if self.init is None else self.init.parts[model.kind].config
 
-    def model(self, cfg: DictConfig, target: tuple[float, float] | None) -> Generator | Predictor:
-        """Return the model to be trained; ``target`` is what the scores of a predictor mean."""
+    def model(
+        self, cfg: DictConfig, target: tuple[float, float] | None, measured: Mapping[str, Any]
+    ) -> Generator | Predictor:
+        """Return the model to be trained.
+
+        Args:
+            cfg: its configuration.
+            target: what the scores of a predictor mean.
+            measured: arguments of a new model that the records tell, see ``Objective.measured``.
+        """
         if self.init is not None:
             return initial_model(self.init, cfg.model.kind, target)
-        model: Any = MODELS[cfg.model.kind](**self.model_config(cfg.model))
+        model: Any = MODELS[cfg.model.kind](**self.model_config(cfg.model), **measured)
         return model
+
+    def conditions(self, model: DictConfig) -> list[str]:
+        """Return what a generator is told of its architectures: what is asked for, or what it was told before.
+
+        Raises:
+            ConfigError: the generator to start from was told something else.
+        """
+        asked = list(model.get("condition") or [])  # not in run folders from before there was this key
+        if self.init is None:
+            return asked
+        known = list(self.init.parts[model.kind].config.get("conditions") or {})
+        if asked and asked != known:
+            raise ConfigError(
+                f"model.condition=[{','.join(asked)}], but the generator of init was trained with "
+                f"[{','.join(known)}]. Leave it out."
+            )
+        return known
 
     def provenance(self, cfg: DictConfig, run_id: str) -> dict[str, Any]:
         """Return what a checkpoint is to remember of where it comes from."""
@@ -145,6 +179,10 @@ class Material:
 
     def tell(self, cfg: DictConfig) -> None:
         """Log what a split of the database's own does, and where a checkpoint overrules the configuration."""
+        if self.data.recipes:
+            of = self.data.recipe_number.bincount().tolist()
+            counted = ", ".join(f"{name}: {count:,}" for name, count in zip(self.data.recipes, of, strict=True))
+            _log.info("%s: labels by recipe: %s; the first is predicted", self.database.name, counted)
         if self.split.name == "own" or self.split.refused is not None:
             _log.info("%s: %s", self.database.name, self.split)
         if 0 < self.split.overlap.same_tasks < self.split.overlap.tasks:

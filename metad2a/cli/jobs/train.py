@@ -12,14 +12,16 @@ from metad2a.cli.configuration import check_at_least, check_choice, instantiate_
 from metad2a.cli.jobs import predictor_options, train_surrogate
 from metad2a.cli.jobs.material import Material
 from metad2a.database.splits import SPLITS
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, unknown_name
 from metad2a.fitting.loop import FitState
 from metad2a.fitting.precision import PRECISIONS, resolve_precision
 from metad2a.fitting.processes import Group
+from metad2a.models.wishes import CONDITIONS
 from metad2a.runtime import resolve_device
 from metad2a.tracking.base import Tracker, Trackers
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
+from metad2a.training.conditions import conditions_of
 from metad2a.training.meta_train import MetaTraining, Schedule
 from metad2a.training.objectives import GeneratorObjective, Objective
 from metad2a.training.predictor_objective import PredictorObjective
@@ -97,7 +99,7 @@ def _training(
         provenance["init"] = {"checkpoint": Path(cfg.init).name, "of": init.provenance.get(cfg.model.kind)}
     return MetaTraining(
         objective=objective,
-        make_model=lambda: material.model(cfg, getattr(objective, "target", None)),
+        make_model=lambda: material.model(cfg, getattr(objective, "target", None), objective.measured),
         make_optimizer=_optimizer(cfg),
         make_scheduler=instantiate_node(cfg.scheduler.make, "scheduler.make"),
         schedule=Schedule(
@@ -138,6 +140,9 @@ def _check(cfg: DictConfig) -> None:
         )
     if cfg.model.kind == "predictor":
         predictor_options.check(cfg)
+    for name in cfg.model.get("condition") or []:
+        if name not in CONDITIONS:
+            raise unknown_name("condition (model.condition)", name, CONDITIONS)
 
 
 def _optimizer(cfg: DictConfig) -> Any:
@@ -183,6 +188,7 @@ def _objective(cfg: DictConfig, material: Material, fabric: Fabric) -> Objective
     learned = material.taught(cfg)
     # What a teacher chose is the best already.
     share = cfg.generator_share if material.teacher is None else 1.0
+    told = material.conditions(cfg.model)
     return GeneratorObjective(
         **common | {"data": learned},
         train_rows=best_rows(learned, learned.train_rows, share),
@@ -192,4 +198,5 @@ def _objective(cfg: DictConfig, material: Material, fabric: Fabric) -> Objective
         constrained=cfg.model.constrained,
         beta=cfg.model.beta,
         eps_scale=cfg.model.eps_scale,
+        conditions=conditions_of(learned, told, material.space) if told else None,
     )

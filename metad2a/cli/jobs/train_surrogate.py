@@ -43,6 +43,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             label=cfg.model.label,
             rho=cfg.model.rho,
             sigma=cfg.model.sigma,
+            tau=cfg.model.get("tau"),  # not in run folders from before there was this key
         )
         scores = surrogate_scores(
             surrogate,

@@ -108,7 +108,7 @@ class MetaMethod(LearnedMethod):
         model = self.model
         rng = torch_rng(seed, "compare latents")
         draws = draw_sets(self.features(problem, seed), count, model.checkpoint.images_per_class, rng)
-        return torch.cat([model.generator.encode(sets.to(model.device))[0] for sets in draws])
+        return torch.cat([model.generator.latents(sets.to(model.device)) for sets in draws])
 
     def _generator_scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> Scores:
         found = log_probability(self.model.generator, self.model.space, self.latents(problem, seed), archs)

@@ -190,7 +190,7 @@ def drawn_quality(
     for start in progress(range(0, n, _GRAPHS_A_BATCH), label="generate"):
         size = min(_GRAPHS_A_BATCH, n - start)
         draws = draw_sets(features, size, model.checkpoint.images_per_class, rng)
-        latents = torch.cat([model.generator.encode(sets.to(model.device))[0] for sets in draws])
+        latents = torch.cat([model.generator.latents(sets.to(model.device)) for sets in draws])
         graphs = model.generator.sample(latents, rules=rules, generator=rng)
         decoded = model.space.decode(graphs if constrained else graphs[graphs.connected()])
         valid += [arch for arch in decoded if arch is not None]
