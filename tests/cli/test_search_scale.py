@@ -147,3 +147,31 @@ def test_the_space_is_the_checkpoints(run: Run, here: Path) -> None:
     run("search", "images.safetensors", "--space", "mobilenetv3-compat").refused(
         "Did you mean 'mobilenetv3-compact'?"
     )
+
+
+def test_what_is_shipped_is_found_by_its_space(
+    run: Run,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_mobile_checkpoint: Callable[..., Checkpoint],
+) -> None:
+    from metad2a.search import metad2a
+
+    folder = here / "shipped" / "data" / "pretrained"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(metad2a, "shipped", lambda *parts: (here / "shipped").joinpath(*parts))
+    search = ("search", "images.safetensors", "--candidates", "4", "--json", "found.json")
+    make_mobile_checkpoint("mobilenetv3").save(folder / "phones.safetensors")
+    run(*search, "--space", "mobilenetv3").done()
+    assert json.loads((here / "found.json").read_text())["checkpoint"] == "phones"
+    run(*search, "--space", "mobilenetv3-compact").refused(
+        "no checkpoint for the search space 'mobilenetv3-compact' is shipped",
+        "phones (for 'mobilenetv3')",
+        "--checkpoint",
+    )
+    run(*search, "--space", "nasbench201").refused("no checkpoint for the search space 'nasbench201'")
+    make_mobile_checkpoint("mobilenetv3-compact").save(folder / "mobilenetv3.safetensors")
+    for space in SPACES:
+        run(*search, "--space", space).done()
+        found = json.loads((here / "found.json").read_text())
+        assert (found["checkpoint"], found["space"]) == ("mobilenetv3", "mobilenetv3-compact")
