@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NAMES = ("quickstart", "reading-the-database")
+NAMES = ("mobilenetv3", "quickstart", "reading-the-database")
 
 
 def read(name: str) -> Any:
@@ -39,6 +39,10 @@ def test_notebooks_are_kept_without_outputs(name: str) -> None:
     ("name", "words"),
     [
         ("quickstart", ["ImageSet('my_images', 100 images, 10 classes)", "'sampled'", "torch.Size([8, 10])"]),
+        (
+            "mobilenetv3",
+            ["multiply-adds, ", "['card.json', 'network.py', 'weights.pt']", "95 % interval", "true: ['"],
+        ),
         ("reading-the-database", ["MetaDatabase('demo', nasbench201", "metad2a build-database", "between tasks: "]),
     ],
 )
