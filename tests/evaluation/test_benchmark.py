@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from metad2a.errors import MetaD2AError, UnknownNameError, UserError
-from metad2a.evaluation.benchmark import growth, suite
+from metad2a.evaluation.benchmark import growth, mobile, suite
 from metad2a.evaluation.benchmark.cases import CASES
 from metad2a.evaluation.benchmark.compare import Comparison, compare
 from metad2a.evaluation.benchmark.growth import AXES, slope
@@ -226,6 +226,26 @@ def test_a_case_of_an_absent_space_is_skipped(monkeypatch: pytest.MonkeyPatch) -
     row = row_of(monkeypatch, measured(), space="nowhere")
     assert row.skipped == "there is no search space 'nowhere' here"
     assert row.cpu_s is None
+
+
+def test_a_case_of_an_absent_package_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = row_of(monkeypatch, measured(), package="no_such_package")
+    assert row.skipped == "the package no_such_package is not installed"
+    assert row_of(monkeypatch, measured(), package="numpy").skipped is None
+
+
+def test_the_work_of_mobile_networks_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mobile, "_STATISTICS", 8)
+    monkeypatch.setattr(mobile, "_MEASURED", 40)
+    accuracies = mobile.inherited_accuracies()()
+    assert accuracies.shape == (mobile.INHERITED,)
+    assert ((accuracies >= 0) & (accuracies <= 100)).all()
+    assert mobile.count_multiply_adds()().shape == (mobile.COUNTED,)
+    pytest.importorskip("pymoo")
+    iteration = mobile.nsganetv2_iteration()
+    first = iteration()
+    assert len(set(first)) == mobile.ASKED
+    assert iteration() == first, "each execution does the same work"
 
 
 # --- comparing ------------------------------------------------------------------------------------------------

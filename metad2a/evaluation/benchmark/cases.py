@@ -17,6 +17,7 @@ from metad2a.data.embedders.base import get_embedder
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ArchitectureError
+from metad2a.evaluation.benchmark import mobile
 from metad2a.evaluation.benchmark.inputs import (
     Size,
     edges_of,
@@ -59,6 +60,7 @@ class Case:
         setup: makes the inputs and returns the work, which is executed and timed again and again. Work that
             returns a ``dict`` of numbers reports on what it made.
         space: the search space it needs.
+        package: what must be installed beside what always is; None: nothing.
         official_s: CPU seconds of the official implementation on its core.
         at_most: the mark: this share of the official seconds.
         floor: FLOPs of a matrix product that the work is compared with, ``own`` for those it has itself.
@@ -72,6 +74,7 @@ class Case:
     items: int
     setup: Callable[[], Work]
     space: str = NB201
+    package: str | None = None
     official_s: float | None = None
     at_most: float | None = None
     floor: int | Literal["own"] | None = None
@@ -325,6 +328,31 @@ CASES = (
         space=MOBILENET,
         official_s=122.0,
         at_most=1 / 122,
+    ),
+    Case(
+        "mobilenetv3-inherited",
+        "MobileNetV3: accuracies of 4 networks by inherited weights (width 35, 16 pixels; 1,024 and 1,000 images)",
+        "network",
+        mobile.INHERITED,
+        mobile.inherited_accuracies,
+        space=MOBILENET,
+    ),
+    Case(
+        "mobilenetv3-nsganetv2",
+        "MobileNetV3: one iteration of NSGANetV2 (100 networks known, surrogate chosen, 8 asked for)",
+        "iteration",
+        1,
+        mobile.nsganetv2_iteration,
+        space=MOBILENET,
+        package="pymoo",
+    ),
+    Case(
+        "mobilenetv3-flops",
+        "MobileNetV3: count the multiply-adds of 1,000 networks",
+        "network",
+        mobile.COUNTED,
+        mobile.count_multiply_adds,
+        space=MOBILENET,
     ),
     *(
         Case(name, f"a training step of 12 random cells, recipe rank60k: {what}", "image-step", CELLS * BATCH, work)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from typing import Any
 
 from metad2a import plugins
@@ -170,6 +171,8 @@ def _row(case: Case, threads: int, repeats: int | None, core: float | None) -> R
     row = Row(case.name, case.what, case.unit, case.items)
     if case.space not in plugins.names("spaces"):
         return replace(row, skipped=f"there is no search space '{case.space}' here")
+    if case.package is not None and find_spec(case.package) is None:
+        return replace(row, skipped=f"the package {case.package} is not installed")
     found = in_fresh_process(_measure, case.name, threads, repeats, threads=threads)
     core = core or found.product_gflops
     gflop = found.flops / 1e9
