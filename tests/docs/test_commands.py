@@ -94,9 +94,15 @@ ELSEWHERE = {
     "metad2a compare datasets=[my_images.npz] oracles=[my_table.csv:accuracy] meta_validation=open split=own": (
         "tests/cli/test_compare.py::test_a_whole_comparison_and_its_continuation"
     ),
+    "metad2a compare space=mobilenetv3": (
+        "tests/cli/test_compare.py::test_two_objectives_on_an_oracle_that_is_no_table"
+    ),
     "metad2a import checkpoint": "tests/cli/test_import_checkpoint.py::test_search_with_official_weights",
     "metad2a search my_images/ --checkpoint official": (
         "tests/cli/test_import_checkpoint.py::test_search_with_official_weights"
+    ),
+    "metad2a search my_images/ --space mobilenetv3": (
+        "tests/cli/test_search_scale.py::test_trade_offs_of_networks_of_a_scale"
     ),
     "metad2a import ofa": "tests/cli/test_import_ofa.py::test_the_folder_is_imported_and_the_page_can_use_it",
     "metad2a import metad2a-database": "tests/cli/test_import_data.py::test_meta_train_on_official_files",
