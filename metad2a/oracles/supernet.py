@@ -42,7 +42,7 @@ def inherited_recipe(content: Mapping[str, Any]) -> InheritedRecipe:
 
     Args:
         content: ``supernet``, the file, and other fields of ``InheritedRecipe``; resolution and size of the
-            networks are the supernet's.
+            networks are the supernet's, and if a width is given it must be that.
 
     Raises:
         CheckpointError: see ``open_supernet``.
@@ -55,7 +55,7 @@ def inherited_recipe(content: Mapping[str, Any]) -> InheritedRecipe:
             f"recipe '{recipe.name}': no supernet is given. Set recipe.supernet to a file of "
             "`metad2a train supernet`, or to weights that Once-for-All published."
         )
-    supernet = open_supernet(recipe.supernet)
+    supernet = open_supernet(recipe.supernet, width=recipe.scale.get("width"))
     return replace(
         recipe,
         supernet=supernet.fingerprint,
