@@ -109,6 +109,13 @@ def search(
         list[str] | None,
         typer.Option(help="A size option of the space for its networks, as width=120; may be repeated."),
     ] = None,
+    want: Annotated[
+        list[str] | None,
+        typer.Option(help="What a generator with conditions aims at: accuracy=0.9, flops=3e7; may be repeated."),
+    ] = None,
+    label_recipe: Annotated[
+        str | None, typer.Option(help="Of a checkpoint of several: the recipe that accuracies are predicted for.")
+    ] = None,
     images_per_class: Annotated[int, typer.Option(help="Images embedded of each class.")] = 50,
     unconstrained: Annotated[
         bool, typer.Option("--unconstrained", help="Decode freely, as the official implementation does.")
@@ -166,7 +173,9 @@ def search(
             "images_per_class": images_per_class,
             "constrained": not unconstrained,
             "refinements": refinements,
+            "want": command.wishes(want or []),
         },
+        label_recipe=label_recipe,
         scale=command.Told(resolution, scale or []),
         latency_table=latency_table,
         device=device,

@@ -96,14 +96,19 @@ class Generator(nn.Module):
             ConfigError: the generator was not trained to be told that, or the value is out of range.
         """
         mu, _ = self.encode(sets)
-        if self.wishes is None:
-            if want:
-                raise ConfigError(
-                    f"want={', '.join(want)}: this generator was not trained to be told what is wanted. Train one "
-                    f"with model.condition=[{','.join(want)}]."
-                )
-            return mu
-        return mu + self.wishes(self.wishes.told(want or {}).to(mu).expand(len(mu), -1))
+        told = self.aim(want)
+        return mu if told is None or self.wishes is None else mu + self.wishes(told.to(mu).expand(len(mu), -1))
+
+    def aim(self, want: Mapping[str, float] | None = None) -> Float[Tensor, "1 N"] | None:
+        """Return what ``forward`` is told where ``want`` is wanted, see ``latents``; None where that is nothing."""
+        if self.wishes is not None:
+            return self.wishes.told(want or {})
+        if want:
+            raise ConfigError(
+                f"want={', '.join(want)}: this generator was not trained to be told what is wanted. Train one with "
+                f"model.condition=[{','.join(want)}]."
+            )
+        return None
 
     def forward(
         self,

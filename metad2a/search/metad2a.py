@@ -78,30 +78,42 @@ class MetaD2A(Ranker):
         self._ranker: Ranker = self._surrogate_ranker or cast("Ranker", predictors)
 
     @classmethod
-    def from_pretrained(cls, name: str = "nasbench201", *, device: str = "auto") -> "MetaD2A":
+    def from_pretrained(
+        cls, name: str = "nasbench201", *, device: str = "auto", label_recipe: str | None = None
+    ) -> "MetaD2A":
         """Load a checkpoint shipped with the package.
 
         Raises:
             UnknownNameError: there is none of that name.
+            CheckpointError: see ``Checkpoint.for_recipe``.
         """
         if name not in pretrained_names():
             raise unknown_name("checkpoint", name, pretrained_names())
         checkpoint = Checkpoint.load(shipped("data", "pretrained", f"{name}.safetensors"))
-        return cls(checkpoint, name=name, device=device)
+        return cls(_speaking(checkpoint, label_recipe), name=name, device=device)
 
     @classmethod
-    def from_checkpoint(cls, *paths: str | Path, device: str = "auto") -> "MetaD2A":
+    def from_checkpoint(
+        cls, *paths: str | Path, device: str = "auto", label_recipe: str | None = None
+    ) -> "MetaD2A":
         """Load one file that holds both models, or a generator's and a predictor's file, or several predictors'.
+
+        Args:
+            paths: of the files.
+            device: to compute on.
+            label_recipe: of those whose labels were learned from, the one by which networks are predicted to be
+                trained; None: that of meta-validation.
 
         Raises:
             CheckpointError: a file is unusable, they do not belong together, or one model is missing.
         """
         if not paths:
             raise CheckpointError("no checkpoint file was given. Give one with both models, or two.")
-        return cls(Checkpoint.joined(*paths), name=" + ".join(str(path) for path in paths), device=device)
+        checkpoint = _speaking(Checkpoint.joined(*paths), label_recipe)
+        return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
 
     @classmethod
-    def open(cls, *references: str | Path, device: str = "auto") -> "MetaD2A":
+    def open(cls, *references: str | Path, device: str = "auto", label_recipe: str | None = None) -> "MetaD2A":
         """Load a shipped checkpoint by name, or files: whatever the references are.
 
         Raises:
@@ -109,8 +121,8 @@ class MetaD2A(Ranker):
             CheckpointError: see ``from_checkpoint``.
         """
         if len(references) == 1 and not Path(references[0]).is_file() and not Path(references[0]).suffix:
-            return cls.from_pretrained(str(references[0]), device=device)
-        return cls.from_checkpoint(*references, device=device)
+            return cls.from_pretrained(str(references[0]), device=device, label_recipe=label_recipe)
+        return cls.from_checkpoint(*references, device=device, label_recipe=label_recipe)
 
     def search(
         self,
@@ -131,6 +143,7 @@ class MetaD2A(Ranker):
         refinements: int | None = None,
         resolution: int | None = None,
         scale: Mapping[str, int] | None = None,
+        want: Mapping[str, float] | None = None,
     ) -> SearchResult:
         """Propose and rank ``n_candidates`` distinct architectures for a data set, training nothing.
 
@@ -155,6 +168,8 @@ class MetaD2A(Ranker):
             resolution: pixels a side of the images for which costs are counted.
             scale: size options of the space for these networks, such as ``{"width": 120}``. What of this is not
                 given is that of ``latency``, where it is of layers, else the space's default.
+            want: what a generator that can be told (``model.condition``) aims at: ``accuracy``, the share of
+                architectures to be better than, ``flops`` or ``params``. What is not named: the best, at any cost.
 
         Raises:
             ArchitectureError: the space has no networks of this scale.
@@ -168,6 +183,7 @@ class MetaD2A(Ranker):
             raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
         if refinements is not None and refinements < 0:
             raise ConfigError(f"refinements={refinements}: give a number of rounds, 0 for none.")
+        self.generator.aim(want)
         limits = Limits(max_params, max_flops, max_latency_ms, max_memory_mb)
         networks = agreed_scale(
             self.space, resolution=resolution, scale=scale, knowing={"the latency table": latency}
@@ -200,6 +216,7 @@ class MetaD2A(Ranker):
                 generator=torch_rng(random_state, "generate"),
                 device=self.device,
                 constrained=constrained,
+                want=want,
             )
             check_any(made, limits)
         with _spent(timing, "rank_s"):
@@ -279,6 +296,10 @@ class MetaD2A(Ranker):
             latency=latencies.summary(),
             features=features,
         )
+
+
+def _speaking(checkpoint: Checkpoint, recipe: str | None) -> Checkpoint:
+    return checkpoint if recipe is None else checkpoint.for_recipe(recipe)
 
 
 @contextmanager

@@ -246,9 +246,9 @@ class GeneratorObjective(Objective):
         recon = kl = 0.0
         means = []
         for batch in self.validation_batches(rows):
-            best = None
-            if generator.wishes is not None:
-                best = generator.wishes.told({}).to(batch.sets.features).expand(len(batch.rows), -1)
+            best = generator.aim()
+            if best is not None:
+                best = best.to(batch.sets.features).expand(len(batch.rows), -1)
             out = generator(batch.sets, batch.archs, noise=None, beta=self.beta, told=best)
             recon, kl = recon + float(out.recon), kl + float(out.kld)
             means.append(generator.latents(batch.sets))

@@ -1,5 +1,6 @@
 """metad2a train on databases of several image sources, with splits of their own, and of several recipes."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def write_database(folder: Path, *, shared: bool = False, recipes: Sequence[str]
                 used[recipe.fingerprint] = recipe.to_dict()
                 jobs = plan(NASBench201(), [task], archs_per_task=6, recipe=recipe, seeds=(0, 1), seed=number)
                 for place, job in enumerate(jobs):
-                    accuracy = 50 + 10 * float(numpy_rng(job.arch, task.id, job.seed).random())
+                    accuracy = 50 + 10 * float(numpy_rng(name, job.arch, task.id, job.seed).random())
                     split = "valid" if shared and tasks[0] == task and place < 4 else part
                     rows.append(published.record_row(Record.of(job, status="ok", accuracy=accuracy, split=split)))
     published.publish(
@@ -132,6 +133,38 @@ def test_several_databases_of_several_recipes(run: Run, tmp_path: Path, kind: st
     if kind != "generator":
         recipes = Checkpoint.load(file).parts[kind].config["recipes"]
         assert list(recipes) == ["short", "long"]
+
+
+@pytest.mark.usefixtures("images")
+def test_a_search_is_told_recipe_and_aim(run: Run, tmp_path: Path) -> None:
+    write_database(tmp_path / "db")
+    write_database(tmp_path / "more", recipes=("long",))
+    several = ("more_databases=[more]", "model.tau=0.25")
+    run("train", "surrogate", "database=db", "embedder=pixels", IMAGES, *several).done()
+    wishes = ("model.condition=[accuracy,flops]", "generator_share=1.0", "note=told")
+    run("train", "generator", *options("more_databases=[more]", *wishes)).done()
+    files = tmp_path.glob("runs/train/*/checkpoints/best.safetensors")
+    kinds = {next(iter(Checkpoint.load(file).parts)): file for file in files}
+    both = [text for file in kinds.values() for text in ("--checkpoint", file)]
+    search = ("search", "mnist=1.npz", *both, "--candidates", 20, "--refinements", 0)
+    found = {}
+    for name, more in {
+        "first": (),
+        "long": ("--label-recipe", "long"),
+        "small": ("--want", "flops=1e7", "--want", "accuracy=0.5"),
+    }.items():
+        run(*search, *more, "--json", f"{name}.json").done()
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())["candidates"]
+    assert len({json.dumps(candidates) for candidates in found.values()}) == 3
+    run(*search, "--label-recipe", "lang").refused("Did you mean 'long'")
+    run(*search, "--want", "flops").refused("--want flops: give a name and a number")
+    run(*search, "--want", "accuracy=2").refused("give a share above 0 and up to 1")
+    run("search", "mnist=1.npz", "--want", "accuracy=1").refused("not trained to be told")
+    run("search", "mnist=1.npz", "--label-recipe", "long").refused("labels of one recipe")
+    run("train", "generator", *options("model.condition=[size]")).refused("unknown condition", "accuracy, flops")
+    told = kinds["generator"]
+    run("train", "generator", *options(f"init={told}", "model.condition=[params]")).refused("was trained with")
+    run("train", "generator", *options(f"init={told}", "note=tuned")).done()
 
 
 @pytest.mark.usefixtures("images")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metad2a.cli import output
 from metad2a.cli.commands.scale import Told
 from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, train
-from metad2a.cli.commands.search_wanted import Wanted
+from metad2a.cli.commands.search_wanted import Wanted, wishes
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
 from metad2a.data.cache import FeatureCache
@@ -32,7 +32,7 @@ from metad2a.spaces.scale import NetworkScale
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.search.then_train import ThenTrained
 
-__all__ = ["Told", "Wanted", "command_line", "run"]
+__all__ = ["Told", "Wanted", "command_line", "run", "wishes"]
 
 _SPACE = "nasbench201"  # where none is named
 _INSPECTED = (
@@ -46,6 +46,7 @@ def run(
     space: str | None,
     checkpoint: list[str],
     options: dict[str, Any],
+    label_recipe: str | None,
     scale: Told,
     latency_table: Path | None,
     device: str,
@@ -58,13 +59,14 @@ def run(
         space: that the checkpoint must be for.
         checkpoint: shipped name or files; empty: what is shipped for the space.
         options: arguments of ``MetaD2A.search``.
+        label_recipe: of those that the checkpoint knows, the one to predict for.
         scale: of the networks.
         latency_table: another device's latencies.
         device: to compute on.
         wanted: what becomes of the result.
     """
     _check(options, wanted, latency_table)
-    model = _model(space, checkpoint, device)
+    model = _model(space, checkpoint, label_recipe, device)
     oracle = oracle_of(model.space, wanted)
     networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
     check_recipe(model.space, networks, wanted)
@@ -80,7 +82,7 @@ def run(
         **options,
     )
     assert result.features is not None  # noqa: S101  (the search has just made them)
-    again = _again(space, checkpoint, scale, latency_table)
+    again = _again(space, checkpoint, label_recipe, scale, latency_table)
     explanation = explain(model, result.features, result, images=images, again=again)
     output.print_search(result, wanted.top)
     if wanted.pareto is not None:
@@ -96,19 +98,27 @@ def command_line() -> str:
     return shlex.join(["metad2a", *sys.argv[1:]])
 
 
-def _model(space: str | None, checkpoint: list[str], device: str) -> MetaD2A:
+def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, device: str) -> MetaD2A:
     """Load the checkpoint; it may be for another code of the networks of ``space``, which is a kind of it."""
     wanted = None if space is None else get_space(space)
-    model = MetaD2A.open(*(checkpoint or [shipped_for(space or _SPACE)]), device=device)
+    files = checkpoint or [shipped_for(space or _SPACE)]
+    model = MetaD2A.open(*files, device=device, label_recipe=label_recipe)
     if wanted is not None and not isinstance(model.space, type(wanted)):
         model.checkpoint.check(space=space)
     return model
 
 
-def _again(space: str | None, checkpoint: list[str], scale: Told, latency_table: Path | None) -> str:
+def _again(
+    space: str | None, checkpoint: list[str], label_recipe: str | None, scale: Told, latency_table: Path | None
+) -> str:
     """Return the options that decide what is searched for, as they were typed."""
-    told = [("--space", space), *(("--checkpoint", one) for one in checkpoint), ("--resolution", scale.resolution)]
-    told += [*(("--scale", text) for text in scale.texts), ("--latency-table", latency_table)]
+    told: list[tuple[str, object]] = [("--space", space), *(("--checkpoint", one) for one in checkpoint)]
+    told += [
+        ("--resolution", scale.resolution),
+        ("--label-recipe", label_recipe),
+        *(("--scale", text) for text in scale.texts),
+        ("--latency-table", latency_table),
+    ]
     return shlex.join(str(text) for option, value in told if value is not None for text in (option, value))
 
 

@@ -1,7 +1,10 @@
 """What ``metad2a search`` is to do with a result."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from metad2a.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,19 @@ class Wanted:
     enough: float
     oracle: Path | None
     oracle_column: str | None
+
+
+def wishes(texts: Sequence[str]) -> dict[str, float]:
+    """Return what a generator is to aim at, given as ``NAME=NUMBER``.
+
+    Raises:
+        ConfigError: a text has another form.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise ConfigError(f"--want {text}: give a name and a number, as in accuracy=0.9.") from None
+    return found

@@ -69,6 +69,7 @@ class Material:
                 space=space.name,
                 embedder_fingerprint=embedder.fingerprint,
             )
+            _conditions(cfg.model, init)
         teacher = None
         # Not cfg.teacher: run folders from before there was this key are resumed too.
         if cfg.get("teacher") is not None:
@@ -150,21 +151,8 @@ class Material:
         return model
 
     def conditions(self, model: DictConfig) -> list[str]:
-        """Return what a generator is told of its architectures: what is asked for, or what it was told before.
-
-        Raises:
-            ConfigError: the generator to start from was told something else.
-        """
-        asked = list(model.get("condition") or [])  # not in run folders from before there was this key
-        if self.init is None:
-            return asked
-        known = list(self.init.parts[model.kind].config.get("conditions") or {})
-        if asked and asked != known:
-            raise ConfigError(
-                f"model.condition=[{','.join(asked)}], but the generator of init was trained with "
-                f"[{','.join(known)}]. Leave it out."
-            )
-        return known
+        """Return what a generator is told of its architectures: what is asked for, or what it was told before."""
+        return _conditions(model, self.init)
 
     def provenance(self, cfg: DictConfig, run_id: str) -> dict[str, Any]:
         """Return what a checkpoint is to remember of where it comes from."""
@@ -223,6 +211,20 @@ class Material:
 def predictor_option(model: DictConfig, name: str) -> Any:
     """Return an option of model=predictor; run folders from before there was the key are of the paper's model."""
     return model.get(name, _FAITHFUL[name])
+
+
+def _conditions(model: DictConfig, init: Checkpoint | None) -> list[str]:
+    """Return what a generator is told; refuse what the one to start from was not."""
+    asked = list(model.get("condition") or [])  # not in run folders from before there was this key
+    if init is None:
+        return asked
+    known = list(init.parts[model.kind].config.get("conditions") or {})
+    if asked and asked != known:
+        raise ConfigError(
+            f"model.condition=[{','.join(asked)}], but the generator of init was trained with "
+            f"[{','.join(known)}]. Leave it out."
+        )
+    return known
 
 
 def _short(value: Any) -> Any:
