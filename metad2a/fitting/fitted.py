@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import metad2a
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, UserError
-from metad2a.fitting.network import EVALUATION_BATCH, normalizer
+from metad2a.fitting.network import EVALUATION_BATCH, evaluation_batch, normalizer
 from metad2a.runtime import atomic_path
 from metad2a.spaces.networks.lean import lean
 from metad2a.spaces.registry import get_space
@@ -105,8 +105,9 @@ class FittedNetwork:
         device = next(self.network.parameters()).device
         normalize = normalizer(torch.tensor(self.card.mean), torch.tensor(self.card.std), device)
         self.network.eval()
+        size = evaluation_batch(images.shape[-1])
         with lean(self.network):
-            scores = [self.network(normalize(batch.to(device))) for batch in images.split(EVALUATION_BATCH)]
+            scores = [self.network(normalize(batch.to(device))) for batch in images.split(size)]
         return torch.cat(scores).float().softmax(1).cpu()
 
     def predict_proba(self, images: ImageSet) -> Float[np.ndarray, "n classes"]:

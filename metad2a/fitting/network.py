@@ -26,6 +26,7 @@ from metad2a.spaces.networks.dropping import dropping
 from metad2a.spaces.networks.lean import lean
 
 EVALUATION_BATCH = 512
+_LARGE = 64  # pixels a side above which fewer images are classified at once
 _SMALLEST_STD = 1.0  # of 255: images without contrast are not divided by zero
 ACCURACY = "val/accuracy"
 
@@ -217,6 +218,11 @@ def _result(state: FitState) -> NetworkFit:
     return NetworkFit(accuracies[-1], max(accuracies), state.history, state.seconds)
 
 
+def evaluation_batch(side: int) -> int:
+    """Return how many images of ``side`` pixels a side are classified at once: memory is bounded."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * _LARGE**2 // side**2))
+
+
 def channel_moments(images: UInt8[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
     """Return mean and standard deviation of each channel, of 255, in double precision."""
     values = torch.arange(256, dtype=torch.float64)
@@ -282,9 +288,8 @@ def learning_rates(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
 @torch.inference_mode()
 def _validate(model: nn.Module, valid: LabelledImages, normalize: Callable[[Tensor], Tensor]) -> dict[str, float]:
     right, loss = 0, 0.0
-    for images, labels in zip(
-        valid.images.split(EVALUATION_BATCH), valid.labels.split(EVALUATION_BATCH), strict=True
-    ):
+    size = evaluation_batch(valid.images.shape[-1])
+    for images, labels in zip(valid.images.split(size), valid.labels.split(size), strict=True):
         scores: Any = model(normalize(images))
         right += int((scores.argmax(1) == labels).sum())
         loss += float(F.cross_entropy(scores.float(), labels, reduction="sum"))

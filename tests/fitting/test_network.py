@@ -214,6 +214,16 @@ def test_every_part_of_a_recipe_makes_another_training(
     assert losses[0] != losses[1] == losses[2]
 
 
+def test_large_images_are_classified_in_smaller_batches() -> None:
+    assert [network.evaluation_batch(side) for side in (8, 64, 224, 10_000)] == [512, 512, 41, 1]
+    seen: list[int] = []
+    net = make_net()
+    net.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    valid = LabelledImages(torch.zeros(7, 3, 600, 600, dtype=torch.uint8), torch.zeros(7, dtype=torch.long))
+    network._validate(net.eval(), valid, network.normalizer(torch.ones(3), torch.ones(3), torch.device("cpu")))
+    assert seen == [5, 2]
+
+
 def test_too_few_images_are_refused(images: tuple[LabelledImages, LabelledImages]) -> None:
     train, valid = images
     one = LabelledImages(train.images[:1], train.labels[:1])
