@@ -178,9 +178,10 @@ def _score_whole_space(predicted: Float[np.ndarray, " A"], truth: Float[np.ndarr
 
 def _baselines(
     model: MetaD2A, num_classes: int, known: _Known
-) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, dict[str, float]]]:
+) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, Row]]:
     """Return for each baseline accuracies in its order, and of scores their correlation with the truth."""
-    found, correlations = {}, {}
+    found: dict[str, Float[np.ndarray, " _"]] = {}
+    correlations: dict[str, Row] = {}
     for name in _PROXIES:
         score = partial(get_proxy(name).score, model.space, num_classes=num_classes)
         scores = score(known.archs)

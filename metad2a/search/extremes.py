@@ -78,7 +78,7 @@ class Descending:
 
     def ask(self, n: int) -> list[Architecture]:
         """See ``metad2a.search.base.Searcher.ask``."""
-        asked = []
+        asked: list[Architecture] = []
         while len(asked) < n and self._waiting:
             *_, arch = heapq.heappop(self._waiting)
             asked.append(arch)

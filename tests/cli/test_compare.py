@@ -98,6 +98,58 @@ def test_noisy_signals(run: Run, tmp_path: Path, npz: Path, oracle: Path) -> Non
     assert row["mean"] < row["best_found"], "luck picks another than the best"
 
 
+def test_two_objectives_on_an_oracle_that_is_no_table(
+    run: Run, tmp_path: Path, ofa_predictor: Path, supernet_file: tuple[Path, Path]
+) -> None:
+    pytest.importorskip("pymoo")
+    net, images = supernet_file
+    outcome = run(
+        "compare",
+        "space=mobilenetv3",
+        f"datasets=[embedded:digits,'{images}']",
+        f"oracles=['{ofa_predictor}:224','{net}:{images}']",
+        "methods=[random,'small=searcher:nsganetv2?doe=4&population=8&generations=2&surrogate=rbf']",
+        *("budgets=[1,6]", "seeds=2", "sample=6", "rank_seeds=0"),
+        *("json=a.json", "volume_svg=a.svg", "html=a.html", "csv=a.csv"),
+    ).done()
+    found = json.loads((tmp_path / "a.json").read_text())
+    names = ["accuracy.safetensors:224", "net.safetensors:noise"]
+    assert [(one["name"], one["listed"], one["archs"]) for one in found["oracles"]] == [
+        (n, False, 6) for n in names
+    ]
+    for facts in found["oracles"]:
+        assert all(number > 0 for number in facts["reference"])
+    rows = {(row["oracle"], row["method"], row["budget"]): row for row in found["rows"]}
+    assert len(rows) == 2 * 2 * 2
+    for name in names:
+        assert rows[name, "small", 6]["hypervolume"] >= rows[name, "small", 1]["hypervolume"]
+    assert len(found["reach"]) == 2 * 2 * 2 * 2
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+    assert "hypervolume_sd" in (tmp_path / "a.csv").read_text()
+    for words in ("best known", "hypervolume of error and flops", "until a method has the accuracy"):
+        assert words in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["sample=1"], ["sample=1", "at least 2"]),
+        (["cost=flop", "oracles=[FILE:224]", "space=mobilenetv3"], ["unknown cost 'flop'"]),
+        (["reference=[1]", "oracles=[FILE:224]"], ["reference=[1.0]", "two numbers"]),
+        (["oracles=[FILE:224]", "methods=[random]"], ["not of 'nasbench201'", "space=mobilenetv3"]),
+        (["oracles=[FILE:100]", "methods=[random]", "space=mobilenetv3"], ["no column '100'"]),
+        (["oracles=[FILE:224]", "space=mobilenetv3"], ["'static' lists what is no architecture of 'mobilenetv3'"]),
+        (
+            ["oracles=[FILE:224]", "space=mobilenetv3", "methods=[random,metad2a]"],
+            ["nasbench201", "mobilenetv3"],
+        ),
+    ],
+)
+def test_oracles_that_cannot_be_used(run: Run, ofa_predictor: Path, overrides: list[str], words: list[str]) -> None:
+    given = [text.replace("FILE:", f"{ofa_predictor}:") for text in overrides]
+    run("compare", "database=demo", *given).refused(*words)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

@@ -97,6 +97,9 @@ ELSEWHERE = {
     "metad2a compare space=mobilenetv3": (
         "tests/cli/test_compare.py::test_two_objectives_on_an_oracle_that_is_no_table"
     ),
+    "metad2a compare datasets=[my_images.npz] oracles=[my_table.csv:accuracy] seeds=10 budgets=[10,50,100,150]": (
+        "tests/evaluation/compare/test_started.py::test_they_can_be_those_under_limits_of_cost"
+    ),
     "metad2a import checkpoint": "tests/cli/test_import_checkpoint.py::test_search_with_official_weights",
     "metad2a search my_images/ --checkpoint official": (
         "tests/cli/test_import_checkpoint.py::test_search_with_official_weights"

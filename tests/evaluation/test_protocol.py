@@ -1,6 +1,7 @@
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy import stats
 
 from metad2a.data.features import FeatureSet
 from metad2a.errors import CheckpointError, ConfigError, DataError
+from metad2a.evaluation.asking import uniform_sample
 from metad2a.evaluation.protocol import BUDGETS, Evaluation, best_of, evaluate
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.oracles.table import TableOracle
@@ -175,6 +177,33 @@ def test_an_incomplete_table(model: MetaD2A, images: FeatureSet, table: Table) -
     oracle = TableOracle(dict(list(table.items())[:-15_000]), SPACE, name="made up")
     with pytest.raises(DataError, match="made up lists 625 of 15625 architectures"):
         evaluate(model, images, oracle, seeds=1)
+
+
+def test_an_oracle_that_lists_nothing(model: MetaD2A, images: FeatureSet, table: Table) -> None:
+    class Asked:
+        name = "asked"
+        calls: ClassVar[list[Architecture]] = []
+
+        def evaluate(self, archs: Sequence[Architecture], *, seed: int = 0) -> np.ndarray:
+            self.calls.extend(archs)
+            return np.array([table[arch] for arch in archs])
+
+    found = evaluate(model, images, Asked(), seeds=2, n_candidates=20, sample=100)
+    assert (found.oracle, found.archs) == ("asked", 100)
+    sample = uniform_sample(SPACE, 100)
+    truth = [table[arch] for arch in sample]
+    predicted = model.predict(images, sample, random_state=1)
+    assert found.per_run[1]["kendall_all"] == pytest.approx(stats.kendalltau(predicted, truth).statistic)
+    assert len(Asked.calls) == len({SPACE.canonical(arch) for arch in Asked.calls}), "none is evaluated twice"
+    best = max(table[arch] for arch in Asked.calls)
+    assert found.metrics["regret"] == pytest.approx(best - found.metrics["top1"])
+    params = SPACE.params(list(table), 5)
+    largest = list(table)[int(params.argmax())]
+    assert found.baselines["params"]["top1"] == table[largest]
+    expected = stats.kendalltau(SPACE.params(sample, 5), truth).statistic
+    assert found.baselines["params"]["kendall_all"] == pytest.approx(expected)
+    random = [[table[arch] for arch in RandomSearch(SPACE, seed=seed).ask(20)] for seed in range(2)]
+    assert found.baselines["random"]["best_of"]["500"] == pytest.approx(np.mean([max(run) for run in random]))
 
 
 def test_the_searches_run_free_when_asked(model: MetaD2A, images: FeatureSet, table: Table) -> None:

@@ -34,8 +34,7 @@ class Networks:
     cost: str = "flops"
 
     def __post_init__(self) -> None:
-        if self.cost not in COSTS:
-            raise unknown_name("cost", self.cost, COSTS)
+        check_cost(self.cost)
 
     def costs(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return the cost of each network, without building any."""
@@ -44,3 +43,13 @@ class Networks:
         else:
             found = self.space.flops(archs, self.num_classes, self.resolution, **self.scale)
         return found.astype(np.float64)
+
+
+def check_cost(name: str) -> None:
+    """Refuse what is no cost.
+
+    Raises:
+        UnknownNameError: there is no such cost.
+    """
+    if name not in COSTS:
+        raise unknown_name("cost", name, COSTS)

@@ -17,7 +17,7 @@ from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.learned_method import LearnedMethod
-from metad2a.evaluation.compare.networks import COSTS, Networks
+from metad2a.evaluation.compare.networks import COSTS, Networks, check_cost
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
@@ -88,6 +88,7 @@ def open_grid(settings: Settings) -> Grid:
         )
     if not settings.budgets or min(settings.budgets) < 1:
         raise ConfigError(f"budgets={list(settings.budgets)}: give numbers of at least 1.")
+    check_cost(settings.cost)
     if len(settings.reference) not in (0, 2) or min(settings.reference, default=1) <= 0:
         raise ConfigError(
             f"reference={list(settings.reference)}: give two numbers above 0, an error in percent and a cost."

@@ -1,6 +1,7 @@
 """A searcher that starts from MetaD2A's samples."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -9,15 +10,20 @@ from metad2a import plugins
 from metad2a.errors import ConfigError
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import Scores, make_searcher
+from metad2a.evaluation.compare.networks import Networks
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.search.base import Searcher
+from metad2a.search.extremes import best_by
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.pareto import pareto_front
+from metad2a.search.result import SearchResult
 from metad2a.spaces.base import Architecture
 
-Order = Literal["accuracy", "front"]
+Order = Literal["accuracy", "front", "limits"]
 SAMPLES = 50
 """Half of the architectures that NSGANetV2 evaluates before it has a surrogate."""
+LIMITS = 5
+"""Searches of ``limits``, each with another limit of cost."""
 
 
 class StartedMethod(MetaMethod):
@@ -29,8 +35,10 @@ class StartedMethod(MetaMethod):
         name: of the searcher.
         options: of its class.
         samples: architectures that it starts from.
-        order: which of the candidates: those of the highest predicted ``accuracy``; or by ``front``, those that no
-            other one beats in predicted accuracy and cost, then those that only these beat, and so on.
+        order: which of the candidates: those of the highest predicted ``accuracy``; by ``front``, those that no
+            other one beats in predicted accuracy and cost, then those that only these beat, and so on; or by
+            ``limits`` the best of several searches in turn, whose limits of cost grow by equal ratios from the
+            least to the most.
         learned: other arguments of ``MetaMethod``.
 
     Raises:
@@ -64,12 +72,42 @@ class StartedMethod(MetaMethod):
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
         """See ``Method.searcher``; MetaD2A's search is part of it."""
-        found = self.search(problem, seed).candidates
-        archs = [self.model.space.parse(candidate.arch) for candidate in found]
-        if self._order == "front":
-            # By rank, not by prediction: the printed ones are clipped and may tie.
-            archs = by_fronts(archs, -np.arange(len(archs), dtype=np.float64), problem.costs(archs), self._samples)
-        return make_searcher(self._name, problem, seed, {**self._options, "first": archs[: self._samples]})
+        first = self._proposed(problem, seed)[: self._samples]
+        return make_searcher(self._name, problem, seed, {**self._options, "first": first})
+
+    def _proposed(self, problem: Problem, seed: int) -> list[Architecture]:
+        if self._order == "limits":
+            return self._limited(problem, seed)
+        archs = self._archs(self.search(problem, seed))
+        if self._order == "accuracy":
+            return archs
+        # By rank, not by prediction: the printed ones are clipped and may tie.
+        return by_fronts(archs, -np.arange(len(archs), dtype=np.float64), problem.costs(archs), self._samples)
+
+    def _limited(self, problem: Problem, seed: int) -> list[Architecture]:
+        """Return the best candidate under each limit of cost, then the second of each, and so on."""
+        networks = problem.networks or Networks(problem.space, problem.num_classes, problem.space.resolution)
+        ends = [best_by(problem.space, lambda archs: -problem.costs(archs)), best_by(problem.space, problem.costs)]
+        least, most = problem.costs(ends).tolist()
+        limits = np.geomspace(least, most, LIMITS + 1)[1:].tolist()
+        searches = [
+            self.model.search(
+                self.features(problem, seed),
+                n_candidates=max(self._samples, self.candidates // LIMITS),
+                random_state=seed,
+                constrained=self.constrained,
+                refinements=self.refinements,
+                resolution=networks.resolution,
+                scale=networks.scale or None,
+                **{f"max_{networks.cost}": limit},
+            )
+            for limit in limits
+        ]
+        turns = zip_longest(*map(self._archs, searches))
+        return list(dict.fromkeys(arch for turn in turns for arch in turn if arch is not None))
+
+    def _archs(self, found: SearchResult) -> list[Architecture]:
+        return [self.model.space.parse(candidate.arch) for candidate in found.candidates]
 
 
 def by_fronts(archs: Sequence[Architecture], value: Scores, cost: Scores, count: int) -> list[Architecture]:

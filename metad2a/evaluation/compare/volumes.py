@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from metad2a.errors import ConfigError
 from metad2a.evaluation.compare.grid import Trial
+from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.trajectory import Trajectory
 from metad2a.runtime import numpy_rng
 from metad2a.search.extremes import best_by
@@ -66,7 +67,7 @@ def find_reference(trial: Trial) -> tuple[float, float]:
     They depend on the oracle alone: methods and seeds change nothing.
     """
     problem, judge = trial
-    if judge.listed:
+    if isinstance(judge, Judge):
         costs = problem.costs(judge.archs)
         drawn = numpy_rng("reference").permutation(len(costs))[:UNIFORM]
         places = [int(costs.argmin()), int(costs.argmax()), *drawn.tolist()]

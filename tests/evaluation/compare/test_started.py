@@ -11,7 +11,7 @@ from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import SearcherMethod
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.specs import Defaults, open_methods
-from metad2a.evaluation.compare.started_method import StartedMethod, by_fronts
+from metad2a.evaluation.compare.started_method import LIMITS, StartedMethod, by_fronts
 from metad2a.evaluation.compare.trajectory import follow
 from metad2a.search.nsganetv2 import NSGANetV2
 from metad2a.search.pareto import pareto_front
@@ -50,6 +50,15 @@ def test_they_can_be_the_best_trade_offs(problem: Problem, meta: MetaMethod) -> 
     left = [i for i, arch in enumerate(proposed) if arch not in front]
     second = [proposed[left[place]] for place in pareto_front(rank[left], costs[left])]
     assert everything[len(front) :][: len(second)] == second
+
+
+def test_they_can_be_those_under_limits_of_cost(problem: Problem, meta: MetaMethod) -> None:
+    first = started(meta, order="limits").searcher(problem, 0).ask(4)
+    costs = SPACE.flops(list(SPACE.enumerate()), 5, 32)
+    limits = np.geomspace(costs.min(), costs.max(), LIMITS + 1)[1:]
+    assert (problem.costs(first) <= limits[:4]).all()
+    best = meta.model.search(problem.data, n_candidates=6, random_state=0, max_flops=float(limits[0]))
+    assert SPACE.format(first[0]) == best.candidates[0].arch
 
 
 def test_what_is_reported_is_weighed(problem: Problem) -> None:
