@@ -21,6 +21,7 @@ from metad2a.fitting.supernet_file import TrainedSupernet
 from metad2a.oracles.supernet import SupernetOracle
 from metad2a.runtime import numpy_rng, write_json
 from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.networks.mobilenetv3 import start_as_identity
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
         def fit(place: Path, arch=arch) -> dict[str, float]:
             with seeded(given.seed):
                 net = space.build(arch, valid.num_classes, **size)
+            start_as_identity(net)  # as the supernet did
             result = fit_network(net, *parts, recipe, seed=given.seed, state_file=place.with_suffix(".pt"))
             return {"accuracy": result.accuracy, "seconds": result.seconds}
 
@@ -74,9 +76,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("supernet", type=Path)
     parser.add_argument("images")
     parser.add_argument("--networks", type=int, default=15)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--images-per-epoch", type=int, default=30_000)
-    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--learning-rate", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kept", type=Path, default=Path("supernet_ranks"))
     return parser.parse_args()

@@ -30,6 +30,7 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.supernet_file import TrainedSupernet, image_keys
 from metad2a.runtime import numpy_rng, torch_rng
 from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.networks.mobilenetv3 import start_as_identity
 from metad2a.spaces.networks.supernet import LARGEST, SMALLEST, Layers, Supernet, recalibrate
 
 CALIBRATION_IMAGES = 1024
@@ -64,6 +65,7 @@ def fit_supernet(
 
     Every step trains the largest network on the labels, and the smallest and some drawn ones on what the largest
     says (Yu et al., "Universally Slimmable Networks", ICCV 2019; "BigNAS", ECCV 2020). The gradients are added.
+    Blocks begin as identities, see ``start_as_identity``.
 
     Args:
         train: images to learn from.
@@ -123,7 +125,9 @@ def fit_supernet(
 def _supernet(num_classes: int, recipe: Recipe, seed: int) -> Supernet:
     size = MobileNetV3().size_options(recipe.scale, num_classes)
     with seeded(seed):
-        return Supernet(num_classes, **size)
+        net = Supernet(num_classes, **size)
+    start_as_identity(net)
+    return net
 
 
 def _fit(

@@ -212,6 +212,18 @@ class Block(nn.Module):
         return x + self.body(x) if self.shortcut else self.body(x)
 
 
+def start_as_identity(network: nn.Module) -> None:
+    """Let every block with a shortcut begin as the identity: the last normalisation in it multiplies by zero.
+
+    So a deep network learns from its first step as a shallow one does (Goyal et al., "Accurate, Large Minibatch
+    SGD", 2017; for supernets Yu et al., "BigNAS", ECCV 2020). It is not how networks are built, since a score that
+    looks at untrained networks would see no more of such a block.
+    """
+    for block in network.modules():
+        if isinstance(block, Block) and block.shortcut:
+            nn.init.zeros_(block.body.project.norm.weight)
+
+
 class MobileNetV3Network(nn.Module):
     """A network of Once-for-All: a stem, a fixed block, five stages of searched blocks, a classifier.
 
