@@ -61,10 +61,10 @@ def inherited_network(
         CheckpointError: ``space`` is another one.
         ArchitectureError: ``arch`` is none of it, or the network cannot have this size.
     """
-    layers = _checked(space).layers(arch)
+    mobile = _checked(space)
     with seeded(seed):
-        net = space.build(arch, len(parts.classes), **recipe.scale)
-    weights = supernet.net.inherited(layers)
+        net = mobile.build(arch, len(parts.classes), **recipe.scale)
+    weights = supernet.net.inherited(mobile.layers(arch))
     known = set(parts.classes) <= set(supernet.classes)
     for name, own in net.classifier.state_dict(prefix="classifier.").items():
         weights[name] = weights[name][supernet.rows(parts.classes)] if known else own

@@ -125,10 +125,28 @@ ELSEWHERE = {
     "metad2a train generator experiment=demo teacher=": (
         "tests/cli/test_train_surrogate.py::test_a_generator_learns_from_it"
     ),
+    "metad2a train surrogate database=my_database more_databases=": (
+        "tests/cli/test_train_databases.py::test_several_databases_of_several_recipes"
+    ),
+    "metad2a train predictor database=mixed label_recipe=rank60k more_databases=": (
+        "tests/cli/test_train_databases.py::test_a_search_is_told_recipe_and_aim"
+    ),
+    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint BOTH.safetensors": (
+        "tests/cli/test_train_databases.py::test_a_search_is_told_recipe_and_aim"
+    ),
+    "metad2a train generator experiment=demo generator_share=1": (
+        "tests/cli/test_train_databases.py::test_a_search_is_told_recipe_and_aim"
+    ),
+    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE.safetensors --want": (
+        "tests/cli/test_train_databases.py::test_a_search_is_told_recipe_and_aim"
+    ),
     "metad2a train supernet": "tests/cli/test_train_supernet.py::test_a_supernet_is_trained_interrupted_and_used",
     "python scripts/measure_supernet.py": "tests/scripts/test_measure_supernet.py::test_ranks_are_told_and_kept",
     "metad2a build-database space=mobilenetv3 recipe=inherited": (
         "tests/database/test_inherited_labels.py::test_a_database_is_built_by_a_command"
+    ),
+    "metad2a fit-network found.json": (
+        "tests/cli/test_fit_from_supernet.py::test_a_network_is_fine_tuned_and_goes_on"
     ),
     "METAD2A_EMBEDDER_WEIGHTS=": "tests/cli/test_embedders.py::test_a_checkpoint_remembers_its_embedder",
 }
