@@ -22,8 +22,7 @@ LAYERS = list(dict.fromkeys([*_fixed_keys(120, 224), *_searched_keys(120, 224)])
 @pytest.fixture
 def here(tmp_path: Path, features: FeatureSet, make_mobile_checkpoint: Callable[..., Checkpoint]) -> Path:
     features.save(tmp_path / "images.safetensors")
-    for space in ("mobilenetv3", "mobilenetv3-compact"):
-        make_mobile_checkpoint(space).save(tmp_path / f"{space}.safetensors")
+    make_mobile_checkpoint("mobilenetv3").save(tmp_path / "mobilenetv3.safetensors")
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8), np.arange(20) % 2
     np.savez(tmp_path / "images.npz", x=pixels, y=labels, classes=np.array(["a", "b"]))
@@ -36,14 +35,13 @@ def here(tmp_path: Path, features: FeatureSet, make_mobile_checkpoint: Callable[
     return tmp_path
 
 
-def search(space: str = "mobilenetv3") -> tuple[object, ...]:
-    return ("search", "images.safetensors", "--checkpoint", f"{space}.safetensors", "--candidates", 4)
+def search() -> tuple[object, ...]:
+    return ("search", "images.safetensors", "--checkpoint", "mobilenetv3.safetensors", "--candidates", 4)
 
 
-@pytest.mark.parametrize("space", ["mobilenetv3", "mobilenetv3-compact"])
-def test_impossible_limits_say_what_is_possible(run: Run, here: Path, space: str) -> None:
-    run(*search(space), "--max-flops", 1).refused(
-        f"no architecture of '{space}' meets max_flops=1",
+def test_impossible_limits_say_what_is_possible(run: Run, here: Path) -> None:
+    run(*search(), "--max-flops", 1).refused(
+        "no architecture of 'mobilenetv3' meets max_flops=1",
         # Those of 1,000 classes (tests/spaces/test_mobilenetv3.py) without the rows of 995 in the classifier.
         f"With 5 classes the smallest has {3_410_792 - 995 * 1281:,} parameters",
         f"{121_278_672 - 995 * 1280:,} multiply-adds",
@@ -90,7 +88,6 @@ def test_a_search_that_cannot_be(
 def test_unknown_decisions_are_found_in_the_text(run: Run, here: Path, arch: str, words: tuple[str, ...]) -> None:
     told = (*words, "no architecture of 'mobilenetv3'", "such as d3:k3e4-k5e6-k7e3-~k3e3")
     run("export", arch, "net", "--space", "mobilenetv3", "--num-classes", 2).refused(*told)
-    run("fit-network", arch, "images.npz", "space=mobilenetv3", "recipe=finetune_short").refused(*told)
     assert not (here / "net").exists()
 
 
