@@ -42,6 +42,7 @@ from metad2a.search.ranker import Ranker
 from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
 from metad2a.training import surrogate as surrogates
+from metad2a.training import task_ranks
 from metad2a.training.ranking import mean_of_repeats, spearman_within
 from metad2a.training.within_tasks import spread_within
 
@@ -266,7 +267,7 @@ class Without(ArchFeatures):
 @contextmanager
 def _ranked(ranks: bool, spread: float) -> Iterator[None]:
     """Let a surrogate learn accuracies in units of their spread within tasks, in the place of normal ranks."""
-    with mock.patch.object(surrogates, "normal_ranks", surrogates.normal_ranks if ranks else lambda x: x / spread):
+    with mock.patch.object(task_ranks, "normal_ranks", task_ranks.normal_ranks if ranks else lambda x: x / spread):
         yield
 
 

@@ -1,7 +1,7 @@
 """A meta-database as the tensors that meta-training reads."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -136,7 +136,7 @@ def meta_data(
     padded = [[number[name] for name in task] + [-1] * (width - len(task)) for task in names]
     recipes = recipe_names(database)
     recipe_of = pd.Index(list(recipes)).get_indexer(pd.Index(database.records["recipe"]))
-    return MetaData(
+    data = MetaData(
         features=features,
         tasks=torch.tensor(padded),
         archs=space.encode([space.parse(text) for text in database.archs]),
@@ -147,12 +147,10 @@ def meta_data(
         valid=torch.from_numpy(valid),
         sources=tuple(database.tasks["source"]),
         losses=torch.from_numpy(database.last_losses()) if with_losses else None,
-        **(
-            {"recipes": tuple(recipes.values()), "recipe_of": torch.from_numpy(recipe_of)}
-            if len(recipes) > 1
-            else {}
-        ),
     )
+    if len(recipes) == 1:
+        return data
+    return replace(data, recipes=tuple(recipes.values()), recipe_of=torch.from_numpy(recipe_of))
 
 
 def class_key(source: str, name: str) -> str:

@@ -15,7 +15,7 @@ from metad2a.models.predictor import Predictor
 from metad2a.training.objectives import NEW_TASKS, MetaBatch, Objective
 from metad2a.training.ranking import mean_of_repeats, pair_error, rank_agreement, spearman_within
 from metad2a.training.selection import advantage
-from metad2a.training.surrogate import Label
+from metad2a.training.task_ranks import Label
 from metad2a.training.within_tasks import WithinTasks, pairwise_loss, spread_within, within_tasks
 
 _REFERENCES = 64  # architectures over which a task's mean prediction is taken
@@ -38,7 +38,7 @@ class PredictorObjective(Objective):
         loss_name: ``squared`` error, or ``pairwise``: the logistic loss of all pairs of records of a task that are
             in a batch, see ``pairwise_loss``; the batches then keep the records of a task together. Only the order
             is learned, so that ``aim`` and ``target_scale`` make no difference.
-        label: what is ranked within a task, see ``metad2a.training.surrogate.ranks_of``.
+        label: what is ranked within a task, see ``metad2a.training.task_ranks.ranks_of``.
         arch_features: of each architecture of ``data`` what ``ArchFeatures`` says, for predictors that read it.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metad2a.training.meta_data import MetaData
-from metad2a.training.surrogate import Label, Ranks, ranks_of, scale_of
+from metad2a.training.task_ranks import Label, Ranks, ranks_of, scale_of
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def within_tasks(data: MetaData, rows: Int[Tensor, " R_some"], *, label: Label =
     """Return what ``rows`` say; those of tasks with too few architectures are left out, and that is logged.
 
     Raises:
-        DatabaseError: see ``metad2a.training.surrogate.ranks_of``.
+        DatabaseError: see ``metad2a.training.task_ranks.ranks_of``.
     """
     ranks = ranks_of(data, rows, label=label)
     place = _places(ranks, data, rows)

@@ -156,6 +156,11 @@ def test_a_search_is_told_recipe_and_aim(run: Run, tmp_path: Path) -> None:
         run(*search, *more, "--json", f"{name}.json").done()
         found[name] = json.loads((tmp_path / f"{name}.json").read_text())["candidates"]
     assert len({json.dumps(candidates) for candidates in found.values()}) == 3
+    write_database(tmp_path / "mixed", recipes=("short", "long"))
+    mixed = ("database=mixed", "label_recipe=long", "more_databases=[mixed]")
+    run("train", "predictor", *options(*mixed, "model.target=ranks")).done()
+    made = {next(iter(Checkpoint.load(file).parts)): file for file in tmp_path.glob("runs/*/*/*/best.safetensors")}
+    assert list(Checkpoint.load(made["predictor"]).parts["predictor"].config["recipes"]) == ["long", "short"]
     run(*search, "--label-recipe", "lang").refused("Did you mean 'long'")
     run(*search, "--want", "flops").refused("--want flops: give a name and a number")
     run(*search, "--want", "accuracy=2").refused("give a share above 0 and up to 1")

@@ -19,7 +19,8 @@ from metad2a.training.meta_data import MetaData
 from metad2a.training.predictor_objective import PredictorObjective
 from metad2a.training.reference import reference_of
 from metad2a.training.selection import best_rows
-from metad2a.training.surrogate import fit_surrogate, ranks_of, scale_of, surrogate_checkpoint
+from metad2a.training.surrogate import fit_surrogate, surrogate_checkpoint
+from metad2a.training.task_ranks import ranks_of, scale_of
 
 MakeData = Callable[..., MetaData]
 SIZE: dict[str, Any] = {"feature_dim": 6, "num_types": 7, "num_nodes": 8, "hidden": 16, "latent": 8}

@@ -12,7 +12,8 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.runtime import numpy_rng, torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.meta_data import MetaData
-from metad2a.training.surrogate import fit_surrogate, ranks_of, set_means
+from metad2a.training.surrogate import fit_surrogate, set_means
+from metad2a.training.task_ranks import ranks_of
 
 TASKS, EACH = 12, 10
 

@@ -12,7 +12,7 @@ from metad2a.errors import ConfigError
 from metad2a.models.predictor import GRAPH_ENCODERS, Predictor
 from metad2a.training.predictor_objective import Aim, LossName
 from metad2a.training.pretraining import pretrain
-from metad2a.training.surrogate import Label
+from metad2a.training.task_ranks import Label
 
 _CHOICES = {
     "target": get_args(Aim),

@@ -13,7 +13,8 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.spaces.product import ProductSpace
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
-from metad2a.training.surrogate import Label, fit_surrogate, surrogate_checkpoint, surrogate_scores
+from metad2a.training.surrogate import fit_surrogate, surrogate_checkpoint, surrogate_scores
+from metad2a.training.task_ranks import Label
 
 KIND = "surrogate"
 
