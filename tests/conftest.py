@@ -281,6 +281,30 @@ def make_mobile_checkpoint() -> Callable[..., Checkpoint]:
 
 
 @pytest.fixture(scope="session")
+def mobile_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an untrained generator and predictor of MobileNetV3 networks, which know nine of them."""
+    from metad2a.spaces.mobilenetv3 import MobileNetV3
+
+    space = MobileNetV3()
+    size: dict[str, Any] = {"feature_dim": FEATURE_DIM, "num_types": 29, "num_nodes": 22, "hidden": 12, "latent": 8}
+    topology = space.topology.nonzero().tolist()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        models = {"generator": Generator(**size, topology=topology), "predictor": Predictor(**size)}
+    path = tmp_path_factory.mktemp("mobile") / "mobile.safetensors"
+    Checkpoint(
+        parts={name: Part.of(model) for name, model in models.items()},
+        space=space.name,
+        topology=topology,
+        embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": FEATURE_DIM},
+        images_per_class=4,
+        target={"mean": 70.0, "std": 5.0},
+        train_archs=tuple(map(space.format, space.sample(9, np.random.default_rng(0)))),
+    ).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def ofa_predictor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write an accuracy predictor of MobileNetV3 networks with random weights and return the file."""
     from metad2a.oracles.ofa import write_predictor

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from metad2a.data.features import FeatureSet
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -70,6 +71,24 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, oracle
     page = (tmp_path / "out/report.html").read_text()
     assert "metad2a evaluate" in page
     assert "kendall_all" in page
+
+
+def test_an_oracle_that_lists_nothing(
+    run: Run, tmp_path: Path, mobile_checkpoint: Path, ofa_predictor: Path, features: FeatureSet
+) -> None:
+    features.save(tmp_path / "images.safetensors")
+    images, checkpoint = "dataset=images.safetensors", f"checkpoint=[{mobile_checkpoint}]"
+    command = ["evaluate", images, f"oracle={ofa_predictor}", checkpoint]
+    some = ["seeds=1", "candidates=8", "sample=30", "json=a.json"]
+    run(*command, "oracle_column=224", *some).done()
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert (found["oracle"], found["archs"]) == ("accuracy.safetensors:224", 30)
+    assert set(found["baselines"]) == {"random", "params", "flops", "static"}
+    assert found["metrics"]["regret"] >= 0
+    run(*command, "oracle_column=100", *some).refused("no column '100'", "pixels a side")
+    run(*command, "oracle_column=224", "sample=1").refused("sample=1", "at least 2")
+    cells = ("evaluate", f"oracle={ofa_predictor}", "oracle_column=224", "dataset=embedded:digits")
+    run(*cells).refused("not of 'nasbench201'")
 
 
 @pytest.mark.parametrize(
