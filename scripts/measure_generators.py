@@ -1,7 +1,7 @@
 """What generators propose, judged by a table and by meta-validation, told to aim at the best or at less.
 
     METAD2A_IMAGES=FOLDER python scripts/measure_generators.py LABEL=CHECKPOINT ... --oracle TABLE.csv --column NAME
-        --dataset IMAGES [--experiment open] [--draws 2000] [--seeds 3]
+        --dataset IMAGES [--experiment open] [--draws 2000] [--seeds 3] [--override KEY=VALUE ...]
 
 Checkpoints of one LABEL are seeds of one training: prints mean and standard deviation over them, in Markdown. Of
 the cells drawn for the data set: mean accuracy, that of the distinct ones, how many percent are distinct, how many
@@ -12,7 +12,7 @@ told what is wanted (``model.condition``) gets a row for each of: the best (its 
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metad2a.cli.configuration import compose
+from metad2a.cli.configuration import compose, quote
 from metad2a.cli.jobs.material import Material
 from metad2a.data.cache import FeatureCache, choose_images, embed
 from metad2a.data.features import FeatureSet, SetBatch
+from metad2a.data.image_set import ImageSet
 from metad2a.data.opening import open_data
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.models.checkpoint import Checkpoint
@@ -49,9 +50,11 @@ def main() -> None:
     parser.add_argument("--experiment", default="open", help="whose meta-validation is meant, see conf/experiment")
     parser.add_argument("--draws", type=int, default=2000, help="cells drawn")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--override", nargs="+", default=[], metavar="KEY=VALUE", help="of `metad2a train`")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    cfg = compose("train", ["model=generator", f"experiment={given.experiment}/generator"])
+    experiment = f"experiment={given.experiment}/generator"
+    cfg = compose("train", ["model=generator", experiment, *map(quote, given.override)])
     trial = Trial(Material.of(cfg), f"{given.oracle}:{given.column}", given.dataset, given.draws)
     files: dict[str, list[Path]] = defaultdict(list)
     for entry in given.checkpoints:
@@ -80,7 +83,7 @@ class Trial:
         images = open_data(dataset)
         self.features = images if isinstance(images, FeatureSet) else self._embedded(images)
 
-    def _embedded(self, images: object) -> FeatureSet:
+    def _embedded(self, images: ImageSet) -> FeatureSet:
         chosen = choose_images(images, IMAGES_PER_CLASS, 0)
         return embed(images, self.material.embedder, indices=chosen, cache=FeatureCache())
 
@@ -129,7 +132,7 @@ class Trial:
         return spearman_within(guess, true, task_of)[0]
 
 
-def _cell(values: Sequence[float], digits: int) -> str:
+def _cell(values: Float[np.ndarray, " S"], digits: int) -> str:
     spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
 
