@@ -1,8 +1,7 @@
 """The meta-test protocol: how good is what a search proposes, against an oracle of true accuracies?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,17 @@ from jaxtyping import Float
 from metad2a.data.features import FeatureSet
 from metad2a.errors import ConfigError, DataError
 from metad2a.evaluation.asking import SAMPLE, Remembered, uniform_sample
+from metad2a.evaluation.compare.networks import COSTS, Networks
 from metad2a.oracles.base import Oracle
 from metad2a.oracles.table import TableOracle
-from metad2a.proxies.base import get_proxy
 from metad2a.runtime import numpy_rng, progress
 from metad2a.search.extremes import Descending
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
-from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.base import Architecture
 from metad2a.training.ranking import rank_agreement
 
 BUDGETS = (1, 2, 5, 10, 30, 100, 500)
-_PROXIES = ("params", "flops")
 
 Row = dict[str, float | dict[str, float]]
 
@@ -72,7 +70,7 @@ class _Known:
 
     Attributes:
         oracle: the truth.
-        space: of the architectures.
+        networks: that it is about.
         archs: all that a table lists, else uniform ones.
         truth: of them.
         most: how many architectures of a baseline are evaluated.
@@ -80,7 +78,7 @@ class _Known:
     """
 
     oracle: Oracle
-    space: SearchSpace
+    networks: Networks
     archs: list[Architecture]
     truth: Float[np.ndarray, " A"]
     most: int
@@ -112,7 +110,7 @@ def evaluate(
     """
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: at least one run is needed.")
-    known = _known(oracle, model.space, n_candidates, sample)
+    known = _known(oracle, Networks.of(oracle, model.space, len(features.classes)), n_candidates, sample)
     found, random, agreement = [], [], []
     for seed in progress(range(seeds), label="evaluate"):
         result = model.search(features, n_candidates=n_candidates, random_state=seed, constrained=constrained)
@@ -121,7 +119,7 @@ def evaluate(
         everywhere = model.predict(features, known.archs, random_state=seed)
         agreement.append(_score_whole_space(everywhere, known.truth))
         random.append(known.oracle.evaluate(RandomSearch(model.space, seed=seed).ask(known.most)))
-    baselines, correlations = _baselines(model, len(features.classes), known)
+    baselines, correlations = _baselines(model, known)
     optimum = float(max(map(np.max, [known.truth, *found, *random, *baselines.values()])))
     runs = [_score(true, optimum) | more for true, more in zip(found, agreement, strict=True)]
     mean, spread = _mean_and_spread(runs)
@@ -139,18 +137,19 @@ def evaluate(
     )
 
 
-def _known(oracle: Oracle, space: SearchSpace, n_candidates: int, sample: int) -> _Known:
+def _known(oracle: Oracle, networks: Networks, n_candidates: int, sample: int) -> _Known:
+    space = networks.space
     if not isinstance(oracle, TableOracle):
         asked, archs = Remembered(oracle, space), uniform_sample(space, sample)
         most = min(max(BUDGETS), n_candidates)
-        return _Known(asked, space, archs, asked.evaluate(archs), most, listed=False)
+        return _Known(asked, networks, archs, asked.evaluate(archs), most, listed=False)
     archs = oracle.archs
     if space.listable and len(archs) < space.size:
         raise DataError(
             f"the oracle {oracle.name} lists {len(archs)} of {space.size} architectures of "
             f"'{space.name}'. Use a table of the whole space."
         )
-    return _Known(oracle, space, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
+    return _Known(oracle, networks, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
 
 
 def _picks(true: Float[np.ndarray, " A"], optimum: float) -> Row:
@@ -176,14 +175,12 @@ def _score_whole_space(predicted: Float[np.ndarray, " A"], truth: Float[np.ndarr
     }
 
 
-def _baselines(
-    model: MetaD2A, num_classes: int, known: _Known
-) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, Row]]:
+def _baselines(model: MetaD2A, known: _Known) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, Row]]:
     """Return for each baseline accuracies in its order, and of scores their correlation with the truth."""
     found: dict[str, Float[np.ndarray, " _"]] = {}
     correlations: dict[str, Row] = {}
-    for name in _PROXIES:
-        score = partial(get_proxy(name).score, model.space, num_classes=num_classes)
+    for name in COSTS:
+        score = replace(known.networks, cost=name).costs
         scores = score(known.archs)
         correlations[name] = {"kendall_all": rank_agreement(scores, known.truth)["kendall_tau"]}
         if known.listed:

@@ -1,7 +1,7 @@
 """What a comparison knows of a data set without a table: an oracle that is asked, network by network."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,11 @@ from metad2a.evaluation.compare.judge import Judge, Looked, Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.problem import data_digest
 from metad2a.oracles.base import Oracle
-from metad2a.oracles.ofa import AccuracyPredictor
 from metad2a.oracles.opening import open_oracle
 from metad2a.oracles.supernet import SupernetOracle
 from metad2a.oracles.table import TableOracle
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture, SearchSpace
-
-_IMAGENET = 1000  # classes of the networks that Once-for-All's predictor knows
 
 
 class AskedJudge:
@@ -35,17 +32,16 @@ class AskedJudge:
     Attributes:
         name: of the oracle's file and its column.
         noise: see ``Noise``; its columns are other columns of the oracle.
-        networks: fields of ``Networks`` that the oracle decides.
+        oracle: knows the truth.
 
     Args:
         name: see above.
-        oracle: knows the truth.
+        oracle: see above.
         space: of the architectures.
         content: a digest of the oracle: of all that decides what it answers.
         kept: accuracies of ``archs`` are kept in it.
         noise: see above.
         told: an oracle for each of the noise's columns.
-        networks: see above.
         sample: how many architectures are drawn.
     """
 
@@ -62,10 +58,9 @@ class AskedJudge:
         kept: Kept,
         noise: Noise = Noise(),  # noqa: B008 - frozen
         told: Sequence[Oracle] = (),
-        networks: Mapping[str, Any] | None = None,
         sample: int = SAMPLE,
     ) -> None:
-        self.name, self.noise, self.networks = name, noise, dict(networks or {})
+        self.name, self.noise, self.oracle = name, noise, oracle
         self._space, self._content, self._kept, self._sample = space, content, kept, sample
         self._true = Remembered(oracle, space)
         self._told = [Remembered(one, space) for one in told]
@@ -147,9 +142,6 @@ def open_judge(
             f"seconds_column={seconds_column}: {path} is no table. The seconds of its evaluations are measured; "
             "leave the column out."
         )
-    networks: dict[str, Any] = {"resolution": oracle.resolution, "scale": oracle.scale}
-    if isinstance(oracle, AccuracyPredictor):
-        networks["num_classes"] = _IMAGENET
     columns = (column, *noise.columns)
     return AskedJudge(
         f"{path.name}:{_column_name(oracle, column)}",
@@ -159,7 +151,6 @@ def open_judge(
         kept=kept,
         noise=noise,
         told=[open_oracle(path, other, space) for other in noise.columns],
-        networks=networks,
         sample=sample,
     )
 

@@ -1,10 +1,10 @@
 """What a comparison knows of a data set by a table: what a method is told, and what is reported of it."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -127,11 +127,6 @@ class Judge:
 
     listed = True
     """Whether ``archs`` are all that can be asked for."""
-
-    @property
-    def networks(self) -> Mapping[str, Any]:
-        """Fields of ``Networks`` that the table decides: none."""
-        return {}
 
     @property
     def timed(self) -> bool:

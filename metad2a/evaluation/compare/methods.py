@@ -5,6 +5,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from metad2a import plugins
 from metad2a.data.features import FeatureSet
 from metad2a.errors import ArchitectureError, ConfigError
+from metad2a.evaluation.compare.networks import COSTS
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.proxies.base import Proxy, get_proxy
 from metad2a.proxies.network import Inputs, NetworkProxy
@@ -129,18 +131,22 @@ class ProxyMethod(Method):
         """See ``Method.searcher``."""
         space, proxy = problem.space, self._proxy(problem, seed)
         if not self.dear and not space.listable:
-            return Descending(space, lambda some: proxy.score(space, some, problem.num_classes), seed=seed)
+            return Descending(space, lambda some: self._score(proxy, problem, some), seed=seed)
         if self.dear:
             archs = RandomSearch(space, seed=seed).ask(min(self._candidates, space.size))
         else:
             archs = list(space.enumerate())
-        scores = proxy.score(space, archs, problem.num_classes)
+        scores = self._score(proxy, problem, archs)
         return Ranked(ranked(archs, scores, seed=seed))
 
     def scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> dict[str, Scores]:
         """See ``Method.scores``."""
-        found = self._proxy(problem, seed).score(problem.space, archs, problem.num_classes)
-        return dict.fromkeys(self.scorers, found)
+        return dict.fromkeys(self.scorers, self._score(self._proxy(problem, seed), problem, archs))
+
+    def _score(self, proxy: Proxy, problem: Problem, archs: Sequence[Architecture]) -> Scores:
+        if self._name in COSTS and problem.networks is not None:  # which of two is larger may depend on the scale
+            return replace(problem.networks, cost=self._name).costs(archs)
+        return proxy.score(problem.space, archs, problem.num_classes)
 
     def _proxy(self, problem: Problem, seed: int) -> Proxy:
         if not self.dear:

@@ -7,9 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from metad2a.errors import unknown_name
+from metad2a.oracles.base import Oracle
+from metad2a.oracles.ofa import AccuracyPredictor
+from metad2a.oracles.supernet import SupernetOracle
 from metad2a.spaces.base import Architecture, SearchSpace
 
 COSTS = ("flops", "params")
+IMAGENET = 1000
+"""Classes of the networks that Once-for-All's predictor knows."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,15 @@ class Networks:
         else:
             found = self.space.flops(archs, self.num_classes, self.resolution, **self.scale)
         return found.astype(np.float64)
+
+    @classmethod
+    def of(cls, oracle: Oracle, space: SearchSpace, num_classes: int, *, cost: str = "flops") -> "Networks":
+        """Return the networks that ``oracle`` is about, for a data set of ``num_classes``."""
+        if isinstance(oracle, AccuracyPredictor):
+            return cls(space, IMAGENET, oracle.resolution, oracle.scale, cost)
+        if isinstance(oracle, SupernetOracle):
+            return cls(space, num_classes, oracle.resolution, oracle.scale, cost)
+        return cls(space, num_classes, space.resolution, cost=cost)
 
 
 def check_cost(name: str) -> None:

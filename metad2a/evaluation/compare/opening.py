@@ -10,7 +10,7 @@ from metad2a.data.opening import open_data
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError
 from metad2a.evaluation.asking import SAMPLE
-from metad2a.evaluation.compare.asked_judge import open_judge
+from metad2a.evaluation.compare.asked_judge import AskedJudge, open_judge
 from metad2a.evaluation.compare.calibration import calibration_rows
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
@@ -114,8 +114,11 @@ def _trial(settings: Settings, problem: Problem, oracle: str) -> Trial:
         seconds_column=settings.seconds_column,
         sample=settings.sample,
     )
-    usual = {"num_classes": problem.num_classes, "resolution": problem.space.resolution}
-    networks = Networks(problem.space, cost=settings.cost, **{**usual, **judge.networks})
+    space, classes = problem.space, problem.num_classes
+    if isinstance(judge, AskedJudge):
+        networks = Networks.of(judge.oracle, space, classes, cost=settings.cost)
+    else:
+        networks = Networks(space, classes, space.resolution, cost=settings.cost)
     return Trial(replace(problem, networks=networks), judge)
 
 

@@ -129,7 +129,7 @@ def test_a_comparison_without_a_table(settings: Settings) -> None:
     found = [value for row in result.rows for value in row.per_seed]
     assert facts.best == max(judge.best, *found)
     assert {row["score"]: row["archs"] for row in result.ranks} == {"flops": 40, "params": 40}
-    flops = SPACE.flops(judge.archs, 10, 224).astype(float)
+    flops = SPACE.flops(judge.archs, 1000, 224, width=120).astype(float)
     expected = rank_quality(flops, np.asarray(judge.truth))["kendall_all"]
     assert result.ranks[0]["kendall_all"]["mean"] == pytest.approx(expected)
     assert not result.audits
@@ -219,3 +219,14 @@ def test_a_searcher_starts_from_metad2a_on_mobile_networks(
     known = list(map(SPACE.parse, Checkpoint.load(mobile_checkpoint).train_archs))
     best = judge.accuracies(known) >= np.quantile(judge.truth, 0.9)
     assert share == pytest.approx(100 * best.mean())
+
+
+def test_the_largest_are_those_of_the_oracle(supernet_file: tuple[Path, Path], settings: Settings) -> None:
+    net, images = supernet_file
+    of_net = replace(settings, oracles=(f"{net}:{images}",), datasets=(str(images),), sample=3)
+    grid = open_grid(of_net)
+    problem, _ = grid.trials[0]
+    archs = SPACE.sample(20, np.random.default_rng(0))
+    flops = SPACE.flops(archs, 4, 8, width=10, downsampling=8)
+    np.testing.assert_array_equal(grid.methods[1].scores(problem, archs, 0)["flops"], flops)
+    assert np.argsort(flops).tolist() != np.argsort(SPACE.flops(archs, 4, 224)).tolist()

@@ -1,5 +1,6 @@
 """Searchers that start from MetaD2A's samples, and those that weigh a cost."""
 
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,7 +23,7 @@ SPACE = NASBench201()
 FEW = {"doe": 6, "population": 8, "generations": 2, "surrogate": "rbf"}
 
 
-def started(meta: MetaMethod, **options: object) -> StartedMethod:
+def started(meta: MetaMethod, **options: Any) -> StartedMethod:
     return StartedMethod("warm", meta.model, "nsganetv2", FEW, samples=4, candidates=30, **options)
 
 
