@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -223,7 +223,7 @@ class Surrogate(nn.Module):
 
     def _under(self, recipe: int | Int[Tensor, "T 1"]) -> Float[Tensor, "*tasks T"]:
         """Return the correlation of scores under a recipe with those under each task's."""
-        return self.tau + (1 - self.tau) * (torch.as_tensor(recipe) == self.recipe_of).double()
+        return self.tau + (1 - self.tau) * torch.eq(cast("Tensor", self.recipe_of), recipe).double()
 
     def _alike(
         self, a: Float[Tensor, "S P"], b: Float[Tensor, "T P"], same: Float[Tensor, "S T"] | float = 0.0
