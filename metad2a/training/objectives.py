@@ -172,7 +172,7 @@ class GeneratorObjective(Objective):
         eps_scale: scale of the latent noise while training.
         samples: architectures decoded at each validation.
         conditions: of the records of ``data``, which a generator with ``Wishes`` is told, but for some at random
-            (``DROPPED``); it is validated as it is used: told to aim at the best. None: it is told nothing.
+            (``DROPPED``); in validation it is told all of them, and draws aim at the best. None: nothing is told.
     """
 
     kind: ClassVar[str] = "generator"
@@ -246,10 +246,8 @@ class GeneratorObjective(Objective):
         recon = kl = 0.0
         means = []
         for batch in self.validation_batches(rows):
-            best = generator.aim()
-            if best is not None:
-                best = best.to(batch.sets.features).expand(len(batch.rows), -1)
-            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta, told=best)
+            told = None if self.conditions is None else self.conditions.told[batch.rows].to(batch.sets.features)
+            out = generator(batch.sets, batch.archs, noise=None, beta=self.beta, told=told)
             recon, kl = recon + float(out.recon), kl + float(out.kld)
             means.append(generator.latents(batch.sets))
         return {f"{prefix}recon_nll": recon / len(rows), f"{prefix}kl": kl / len(rows)}, torch.cat(means)
