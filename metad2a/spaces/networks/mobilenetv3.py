@@ -221,7 +221,7 @@ def start_as_identity(network: nn.Module) -> None:
     """
     for block in network.modules():
         if isinstance(block, Block) and block.shortcut:
-            nn.init.zeros_(block.body.project.norm.weight)
+            nn.init.zeros_(block.get_parameter("body.project.norm.weight"))
 
 
 class MobileNetV3Network(nn.Module):
