@@ -1,7 +1,8 @@
 """The meta-test protocol: how good is what a search proposes, against an oracle of true accuracies?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from jaxtyping import Float
 from metad2a.data.features import FeatureSet
 from metad2a.errors import ConfigError, DataError
 from metad2a.evaluation.asking import SAMPLE, Remembered, uniform_sample
-from metad2a.evaluation.compare.networks import COSTS, Networks
+from metad2a.evaluation.compare.networks import COSTS, costs_of
 from metad2a.oracles.base import Oracle
 from metad2a.oracles.table import TableOracle
 from metad2a.runtime import numpy_rng, progress
+from metad2a.search.constraints import Costs
 from metad2a.search.extremes import Descending
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
@@ -70,7 +72,7 @@ class _Known:
 
     Attributes:
         oracle: the truth.
-        networks: that it is about.
+        costs: of the networks that it is about.
         archs: all that a table lists, else uniform ones.
         truth: of them.
         most: how many architectures of a baseline are evaluated.
@@ -78,7 +80,7 @@ class _Known:
     """
 
     oracle: Oracle
-    networks: Networks
+    costs: Costs
     archs: list[Architecture]
     truth: Float[np.ndarray, " A"]
     most: int
@@ -110,7 +112,7 @@ def evaluate(
     """
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: at least one run is needed.")
-    known = _known(oracle, Networks.of(oracle, model.space, len(features.classes)), n_candidates, sample)
+    known = _known(oracle, costs_of(oracle, model.space, len(features.classes)), n_candidates, sample)
     found, random, agreement = [], [], []
     for seed in progress(range(seeds), label="evaluate"):
         result = model.search(features, n_candidates=n_candidates, random_state=seed, constrained=constrained)
@@ -137,19 +139,19 @@ def evaluate(
     )
 
 
-def _known(oracle: Oracle, networks: Networks, n_candidates: int, sample: int) -> _Known:
-    space = networks.space
+def _known(oracle: Oracle, costs: Costs, n_candidates: int, sample: int) -> _Known:
+    space = costs.space
     if not isinstance(oracle, TableOracle):
         asked, archs = Remembered(oracle, space), uniform_sample(space, sample)
         most = min(max(BUDGETS), n_candidates)
-        return _Known(asked, networks, archs, asked.evaluate(archs), most, listed=False)
+        return _Known(asked, costs, archs, asked.evaluate(archs), most, listed=False)
     archs = oracle.archs
     if space.listable and len(archs) < space.size:
         raise DataError(
             f"the oracle {oracle.name} lists {len(archs)} of {space.size} architectures of "
             f"'{space.name}'. Use a table of the whole space."
         )
-    return _Known(oracle, networks, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
+    return _Known(oracle, costs, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
 
 
 def _picks(true: Float[np.ndarray, " A"], optimum: float) -> Row:
@@ -180,7 +182,7 @@ def _baselines(model: MetaD2A, known: _Known) -> tuple[dict[str, Float[np.ndarra
     found: dict[str, Float[np.ndarray, " _"]] = {}
     correlations: dict[str, Row] = {}
     for name in COSTS:
-        score = replace(known.networks, cost=name).costs
+        score = partial(known.costs.of, name)
         scores = score(known.archs)
         correlations[name] = {"kendall_all": rank_agreement(scores, known.truth)["kendall_tau"]}
         if known.listed:

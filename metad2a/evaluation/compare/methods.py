@@ -5,7 +5,6 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,8 +143,8 @@ class ProxyMethod(Method):
         return dict.fromkeys(self.scorers, self._score(self._proxy(problem, seed), problem, archs))
 
     def _score(self, proxy: Proxy, problem: Problem, archs: Sequence[Architecture]) -> Scores:
-        if self._name in COSTS and problem.networks is not None:  # which of two is larger may depend on the scale
-            return replace(problem.networks, cost=self._name).costs(archs)
+        if self._name in COSTS:  # which of two is larger may depend on the scale
+            return problem.every_cost.of(self._name, archs)
         return proxy.score(problem.space, archs, problem.num_classes)
 
     def _proxy(self, problem: Problem, seed: int) -> Proxy:

@@ -17,7 +17,7 @@ from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.learned_method import LearnedMethod
-from metad2a.evaluation.compare.networks import COSTS, Networks, check_cost
+from metad2a.evaluation.compare.networks import COSTS, check_cost, costs_of
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
@@ -115,11 +115,8 @@ def _trial(settings: Settings, problem: Problem, oracle: str) -> Trial:
         sample=settings.sample,
     )
     space, classes = problem.space, problem.num_classes
-    if isinstance(judge, AskedJudge):
-        networks = Networks.of(judge.oracle, space, classes, cost=settings.cost)
-    else:
-        networks = Networks(space, classes, space.resolution, cost=settings.cost)
-    return Trial(replace(problem, networks=networks), judge)
+    networks = costs_of(judge.oracle, space, classes) if isinstance(judge, AskedJudge) else None
+    return Trial(replace(problem, networks=networks, cost=settings.cost), judge)
 
 
 def _problems(settings: Settings, space: SearchSpace, *, shuffled: bool) -> dict[str, Problem]:

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.evaluation.compare.networks import Networks
+from metad2a.evaluation.compare.networks import COSTS
+from metad2a.search.constraints import Costs
 from metad2a.spaces.base import Architecture, SearchSpace
 
 _LOOKED_AT, _SIDE = 256, 32  # images, pixels a side
@@ -24,14 +25,16 @@ class Problem:
         data: labelled images, or features of images.
         images_per_class: that are embedded of each class.
         others: other data sets, one of which a method with shuffled data sets sees instead.
-        networks: that the accuracies are of; None: those that the space makes by itself.
+        networks: what those that the accuracies are of cost; None: those that the space makes by itself.
+        cost: name of the cost that accuracy is weighed against.
     """
 
     space: SearchSpace
     data: ImageSet | FeatureSet
     images_per_class: int = 50
     others: tuple[ImageSet | FeatureSet, ...] = ()
-    networks: Networks | None = None
+    networks: Costs | None = None
+    cost: str = COSTS[0]
 
     @property
     def num_classes(self) -> int:
@@ -39,14 +42,13 @@ class Problem:
         return len(self.data.classes)
 
     @property
-    def cost(self) -> str:
-        """Name of the cost that accuracy is weighed against."""
-        return "flops" if self.networks is None else self.networks.cost
+    def every_cost(self) -> Costs:
+        """What networks cost: those that the accuracies are of."""
+        return self.networks or Costs(self.space, self.num_classes)
 
     def costs(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return the cost of each network that accuracy is weighed against."""
-        networks = self.networks or Networks(self.space, self.num_classes, self.space.resolution)
-        return networks.costs(archs)
+        return self.every_cost.of(self.cost, archs)
 
     def fingerprint(self) -> str:
         """Return a digest of the data: of all labels, and of features or of some images."""

@@ -10,7 +10,6 @@ from metad2a import plugins
 from metad2a.errors import ConfigError
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import Scores, make_searcher
-from metad2a.evaluation.compare.networks import Networks
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.search.base import Searcher
 from metad2a.search.extremes import best_by
@@ -86,7 +85,7 @@ class StartedMethod(MetaMethod):
 
     def _limited(self, problem: Problem, seed: int) -> list[Architecture]:
         """Return the best candidate under each limit of cost, then the second of each, and so on."""
-        networks = problem.networks or Networks(problem.space, problem.num_classes, problem.space.resolution)
+        scale = problem.every_cost.counted
         ends = [best_by(problem.space, lambda archs: -problem.costs(archs)), best_by(problem.space, problem.costs)]
         least, most = problem.costs(ends).tolist()
         limits = np.geomspace(least, most, LIMITS + 1)[1:].tolist()
@@ -97,9 +96,9 @@ class StartedMethod(MetaMethod):
                 random_state=seed,
                 constrained=self.constrained,
                 refinements=self.refinements,
-                resolution=networks.resolution,
-                scale=networks.scale or None,
-                **{f"max_{networks.cost}": limit},
+                resolution=scale.resolution,
+                scale=scale.options or None,
+                **{f"max_{problem.cost}": limit},
             )
             for limit in limits
         ]

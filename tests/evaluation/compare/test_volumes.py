@@ -13,7 +13,6 @@ from metad2a.evaluation.compare import volumes as volumes_module
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.methods import ListMethod, SearcherMethod
-from metad2a.evaluation.compare.networks import Networks
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.reach import reach_rows
 from metad2a.evaluation.compare.summary import summarise
@@ -45,7 +44,7 @@ def test_the_reference_depends_on_the_oracle_alone(problem: Problem, judge: Judg
     assert cost == pytest.approx(1.01 * costs.max())
     smallest = judge.truth[int(costs.argmin())]
     assert 1.01 * (100 - smallest) <= error <= 1.01 * (100 - judge.truth.min())
-    params = replace(problem, networks=Networks(SPACE, 5, 32, cost="params"))
+    params = replace(problem, cost="params")
     assert find_reference(Trial(params, judge))[1] == pytest.approx(1.01 * SPACE.params(judge.archs, 5).max())
 
 
