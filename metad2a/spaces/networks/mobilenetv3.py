@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -313,8 +314,7 @@ def count_params(
     stem, last, expanded, features = fixed_widths(width)
     fixed = (27 + 2) * stem + BlockShape.first(width).params()
     fixed += (last + 2) * expanded + expanded * features + (features + 1) * num_classes
-    searched = np.array([block.params() for _, _, block in all_blocks(width)], dtype=np.int64)
-    return fixed + sum_used(searched, depths, kernels, expansions)
+    return fixed + sum_used(_searched_params(width), depths, kernels, expansions)
 
 
 def count_flops(
@@ -342,9 +342,20 @@ def count_flops(
     sides = stage_sides(resolution, downsampling)
     fixed = 27 * stem * sides[0] ** 2 + BlockShape.first(width).flops(sides[0])
     fixed += last * expanded * sides[-1] ** 2 + expanded * features + features * num_classes
+    return fixed + sum_used(_searched_flops(resolution, width, downsampling), depths, kernels, expansions)
+
+
+@cache
+def _searched_flops(resolution: int, width: int, downsampling: int) -> Int64[np.ndarray, " blocks"]:
+    sides = stage_sides(resolution, downsampling)
     # A stage's first layer sees the pixels of the stage before.
     searched = [block.flops(sides[stage + (layer > 0)]) for stage, layer, block in all_blocks(width, downsampling)]
-    return fixed + sum_used(np.array(searched, dtype=np.int64), depths, kernels, expansions)
+    return np.array(searched, dtype=np.int64)
+
+
+@cache
+def _searched_params(width: int) -> Int64[np.ndarray, " blocks"]:
+    return np.array([block.params() for _, _, block in all_blocks(width)], dtype=np.int64)
 
 
 def stage_sides(resolution: int, downsampling: int = DOWNSAMPLING) -> list[int]:
@@ -355,13 +366,14 @@ def stage_sides(resolution: int, downsampling: int = DOWNSAMPLING) -> list[int]:
     return sides[1:]
 
 
-def all_blocks(width: int, downsampling: int = DOWNSAMPLING) -> list[tuple[int, int, BlockShape]]:
+@cache
+def all_blocks(width: int, downsampling: int = DOWNSAMPLING) -> tuple[tuple[int, int, BlockShape], ...]:
     """Return every block there can be, with its stage and layer; the expansion changes fastest."""
     size = {"width": width, "downsampling": downsampling}
-    return [
+    return tuple(
         (stage, layer, BlockShape.searched(stage, layer, kernel=kernel, expansion=expansion, **size))
         for stage, layer, kernel, expansion in product(range(STAGES), range(LAYERS), KERNELS, EXPANSIONS)
-    ]
+    )
 
 
 def sum_used(
