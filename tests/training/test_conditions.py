@@ -77,7 +77,7 @@ def test_a_generator_aims_at_what_is_wanted(data: MetaData, space: NASBench201) 
     conditions = conditions_of(data, NAMES, space)
     one = objective(data, space, conditions)
     net = generator(space, **one.measured)
-    learn(one, net, epochs=15)
+    learn(one, net, epochs=8)
     sets = next(one.validation_batches()).sets
     told = [{}, {"accuracy": 0.1}, {"accuracy": 0.5, "flops": 1e8}, {"accuracy": 0.5, "flops": 2e7}]
     worth, flops = [], []
