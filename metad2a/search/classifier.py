@@ -47,7 +47,7 @@ class MetaD2AClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         checkpoint: what ``MetaD2A.open`` takes: a shipped name, a file, or a generator's and a predictor's file.
         n_candidates: architectures to generate.
-        max_params: largest number of parameters, in the space's own size (a recipe's ``scale`` may be smaller).
+        max_params: largest number of parameters of the network that is trained: of the recipe's ``scale``.
         max_flops: most multiply-adds of one image, in the same way.
         max_latency_ms: longest milliseconds of one image, in the same way.
         max_memory_mb: most megabytes of one forward pass, in the same way.
@@ -119,7 +119,7 @@ class MetaD2AClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         recipe = recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
         images = self._training_images(X, y)
         seed = self._seed()
-        self.result_ = self._search(images, seed)
+        self.result_ = self._search(images, recipe, seed)
         self.fitted_ = self._train(images, recipe, seed)
         self.network_, self.arch_ = self.fitted_.network, self.fitted_.card.arch
         return self
@@ -168,7 +168,7 @@ class MetaD2AClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return int(self.random_state)  # what `metad2a search --seed` would be given
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _search(self, images: ImageSet, seed: int) -> SearchResult:
+    def _search(self, images: ImageSet, recipe: Recipe, seed: int) -> SearchResult:
         references = [self.checkpoint] if isinstance(self.checkpoint, str | Path) else list(self.checkpoint)
         limits = {name: getattr(self, name) for name in _LIMITS if getattr(self, name) is not None}
         return MetaD2A.open(*references, device=self.device).search(
@@ -177,6 +177,8 @@ class MetaD2AClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             images_per_class=self.images_per_class,
             random_state=seed,
             cache=FeatureCache(),
+            resolution=recipe.resolution,
+            scale=recipe.scale,
             **limits,
         )
 

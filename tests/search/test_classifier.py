@@ -106,8 +106,10 @@ def test_the_best_of_several_in_validation_is_kept(digits: tuple[np.ndarray, np.
 
 
 def test_limits_hold(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    classifier = MetaD2AClassifier(**QUICK, max_params=100_000, max_flops=20e6).fit(*digits)
-    assert all(one.params <= 100_000 and one.flops <= 20e6 for one in classifier.result_.candidates)
+    classifier = MetaD2AClassifier(**QUICK, max_params=2_300, max_flops=4_700).fit(*digits)
+    assert all(one.params <= 2_300 and one.flops <= 4_700 for one in classifier.result_.candidates)
+    trained = sum(weight.numel() for weight in classifier.network_.parameters())
+    assert trained == classifier.result_.best.params, "they are limits of the network that is trained"
     with pytest.raises(LimitError, match="max_params=10"):
         clone(classifier).set_params(max_params=10).fit(*digits)
 
@@ -119,7 +121,7 @@ def test_in_a_pipeline_and_a_grid_search(digits: tuple[np.ndarray, np.ndarray]) 
     rows, labels = (part[:100] for part in digits)
     pipeline = make_pipeline(MinMaxScaler(), MetaD2AClassifier(**QUICK))
     assert cross_val_score(pipeline, rows, labels, cv=2, error_score="raise").shape == (2,)
-    grid = {"max_params": [100_000, 400_000], "epochs": [1]}
+    grid = {"max_params": [2_300, 2_700], "epochs": [1]}
     search = GridSearchCV(MetaD2AClassifier(**QUICK), grid, cv=2, error_score="raise").fit(rows, labels)
     assert search.best_estimator_.result_.best.params <= search.best_params_["max_params"]
 
