@@ -91,7 +91,7 @@ class AccuracyPredictor:
         if not isinstance(space, MobileNetV3):
             raise DataError(
                 f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
-                f"Set space={MobileNetV3.name}, or give a table."
+                f"Take space={MobileNetV3.name}, or a checkpoint for it, or give a table as the oracle."
             )
         state = _read(path)
         pixels = int(resolution) if str(resolution).isdecimal() else -1

@@ -88,7 +88,7 @@ def test_an_oracle_that_lists_nothing(
     run(*command, "oracle_column=100", *some).refused("no column '100'", "pixels a side")
     run(*command, "oracle_column=224", "sample=1").refused("sample=1", "at least 2")
     cells = ("evaluate", f"oracle={ofa_predictor}", "oracle_column=224", "dataset=embedded:digits")
-    run(*cells).refused("not of 'nasbench201'")
+    run(*cells).refused("not of 'nasbench201'", "a checkpoint for it", "a table")
 
 
 @pytest.mark.parametrize(
