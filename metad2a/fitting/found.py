@@ -108,21 +108,8 @@ def fit_found(
     else:
         recipe = with_size_of(supernet, space, recipe)
         net = inherited_network(supernet, space, arch, parts, recipe, seed=seed, device=fabric.device)
-    mean, std = (tuple(moment.tolist()) for moment in channel_moments(parts.train.images))
-    about = {
-        "space": space.name,
-        "arch": space.format(arch),
-        "scale": dict(recipe.scale),
-        "classes": parts.classes,
-        "resolution": recipe.resolution,
-        "mean": mean,
-        "std": std,
-        "dataset": parts.name,
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "start": "" if supernet is None else supernet.fingerprint,
-    }
-    kept = _Kept(net, about, folder)
+    start = "" if supernet is None else supernet.fingerprint
+    kept = _Kept(net, _about(space, arch, parts, recipe) | {"seed": seed, "start": start}, folder)
     fit = network_fit(
         net,
         parts.train,
@@ -151,6 +138,22 @@ def fit_found(
         curve=state.history,
         seconds=state.seconds,
     )
+
+
+def _about(space: SearchSpace, arch: Architecture, parts: LoadedParts, recipe: Recipe) -> dict[str, Any]:
+    """Return what a card says of a network before it is trained, but for its first weights."""
+    mean, std = (tuple(moment.tolist()) for moment in channel_moments(parts.train.images))
+    return {
+        "space": space.name,
+        "arch": space.format(arch),
+        "scale": dict(recipe.scale),
+        "classes": parts.classes,
+        "resolution": recipe.resolution,
+        "mean": mean,
+        "std": std,
+        "dataset": parts.name,
+        "recipe": recipe.to_dict(),
+    }
 
 
 class _Kept:
