@@ -196,9 +196,7 @@ class Ablation:
             provenance={},
             space=self.material.space,
         )
-        ranker = SurrogateRanker(checkpoint, name="surrogate")
-        ranker._arch_features = features  # in the place of those that it would make itself
-        return ranker
+        return SurrogateRanker(checkpoint, name="surrogate", features=features)
 
     @cached_property
     def _arch_features(self) -> dict[str, ArchFeatures]:

@@ -1,7 +1,6 @@
 """A surrogate alone: it ranks whatever architectures it is given, and learns from true evaluations."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -27,14 +26,16 @@ class SurrogateRanker(Ranker):
     Args:
         checkpoint: with a surrogate; its other models are not looked at.
         name: that results give it.
+        features: of architectures, those that the surrogate learned from; None: those of the space.
 
     Raises:
         CheckpointError: it has no surrogate.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, name: str, features: ArchFeatures | None = None) -> None:
         super().__init__(checkpoint, name=name)
         self.surrogate: Surrogate = checkpoint.build("surrogate")
+        self._arch_features = features or ArchFeatures(cast("ProductSpace", self.space))
 
     @classmethod
     def open(cls, *paths: str | Path) -> "SurrogateRanker":
@@ -81,7 +82,3 @@ class SurrogateRanker(Ranker):
 
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
         return self.scorer(self._draws(features, random_state))
-
-    @cached_property
-    def _arch_features(self) -> ArchFeatures:
-        return ArchFeatures(cast("ProductSpace", self.space))
