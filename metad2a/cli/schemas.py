@@ -135,6 +135,8 @@ class EvaluateConf:
     checkpoint: list[str] = MISSING
     seeds: int = MISSING
     candidates: int = MISSING
+    label_recipe: str = MISSING
+    want: dict[str, float] = MISSING
     constrained: bool = MISSING
     images_per_class: int = MISSING
     device: str = MISSING

@@ -96,26 +96,30 @@ def evaluate(
     n_candidates: int = 500,
     constrained: bool = True,
     sample: int = SAMPLE,
+    want: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Search ``features`` once for each seed and compare with the truth and with baselines.
 
     The oracle is read only to score: nothing is chosen by it. ``best_of`` beyond 1 says what true evaluations
-    of the first few would find; it is not what the search alone hands out. ``constrained`` as in
+    of the first few would find; it is not what the search alone hands out. ``constrained`` and ``want`` as in
     ``MetaD2A.search``.
 
     Of an oracle that is no table, correlations over all architectures are those over ``sample`` uniform ones,
     regret is against the best that is known at the end, and baselines evaluate no more than ``n_candidates``.
 
     Raises:
-        ConfigError: ``seeds`` is no positive number.
+        ConfigError: ``seeds`` is no positive number, or the generator cannot be told what is wanted.
         DataError: a table does not list the whole space.
     """
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: at least one run is needed.")
+    model.generator.aim(want)
     known = _known(oracle, costs_of(oracle, model.space, len(features.classes)), n_candidates, sample)
     found, random, agreement = [], [], []
     for seed in progress(range(seeds), label="evaluate"):
-        result = model.search(features, n_candidates=n_candidates, random_state=seed, constrained=constrained)
+        result = model.search(
+            features, n_candidates=n_candidates, random_state=seed, constrained=constrained, want=want
+        )
         archs = [model.space.parse(candidate.arch) for candidate in result.candidates]
         found.append(known.oracle.evaluate(archs))
         everywhere = model.predict(features, known.archs, random_state=seed)

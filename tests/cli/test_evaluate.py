@@ -101,6 +101,8 @@ def test_an_oracle_that_lists_nothing(
         (["oracle=TABLE", "oracle_column=by flops", "seeds=0"], ["seeds=0", "at least 1"]),
         (["oracle=TABLE", "oracle_column=by flops", "candidates=0"], ["candidates=0", "at least 1"]),
         (["oracle=TABLE", "oracle_column=by flops", "json=file/a.json"], ["cannot write", "file/a.json"]),
+        (["oracle=TABLE", "oracle_column=by flops", "label_recipe=a"], ["learned from labels of one recipe"]),
+        (["oracle=TABLE", "oracle_column=by flops", "+want.accuracy=0.9"], ["want=accuracy", "was not trained"]),
         (["orakle=a.csv"], ["unknown configuration key 'orakle'", "Did you mean 'oracle'?"]),
         (["checkpoint=[nasbench20]", "oracle=TABLE"], ["unknown checkpoint 'nasbench20'"]),
     ],

@@ -31,7 +31,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
-    model = MetaD2A.open(*cfg.checkpoint, device=cfg.device)
+    model = MetaD2A.open(*cfg.checkpoint, device=cfg.device, label_recipe=cfg.label_recipe or None)
     data = open_data(cfg.dataset)
     oracle = open_oracle(cfg.oracle, cfg.oracle_column, model.space)
     with track(
@@ -50,6 +50,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             n_candidates=cfg.candidates,
             constrained=cfg.constrained,
             sample=cfg.sample,
+            want=dict(cfg.want),
         )
         for step, row in enumerate(result.per_run):
             tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
@@ -74,4 +75,6 @@ def _command(values: dict[str, Any]) -> str:
         "images_per_class",
     )
     checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
-    return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint])
+    aim = [f"label_recipe={values['label_recipe']}"] if values["label_recipe"] else []
+    aim += [f"+want.{name}={value:g}" for name, value in values["want"].items()]
+    return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint, *aim])

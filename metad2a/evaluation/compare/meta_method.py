@@ -37,9 +37,11 @@ class MetaMethod(LearnedMethod):
         constrained: see ``MetaD2A.search``.
         refinements: see there.
         queries: whether each true evaluation teaches the surrogate what to ask for next (``search --queries``).
+        want: what the generator is told, see ``MetaD2A.search``.
 
     Raises:
         CheckpointError: ``queries`` without a surrogate.
+        ConfigError: the generator cannot be told that.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class MetaMethod(LearnedMethod):
         constrained: bool = True,
         refinements: int | None = None,
         queries: bool = False,
+        want: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(label, model, dataset=dataset)
         if queries and model.surrogate is None:
@@ -60,7 +63,8 @@ class MetaMethod(LearnedMethod):
                 "surrogate. Add one to its checkpoints: GENERATOR+SURROGATE."
             )
         self.model, self.candidates, self.constrained = model, candidates, constrained
-        self.refinements, self.queries = refinements, queries
+        model.generator.aim(want)
+        self.refinements, self.queries, self.want = refinements, queries, dict(want or {})
         self.scorers = tuple(f"{label} {name}" for name in ("predictor", "generator", "both"))
 
     def identity(self) -> Mapping[str, Any]:
@@ -71,6 +75,7 @@ class MetaMethod(LearnedMethod):
             "constrained": self.constrained,
             "refinements": self.refinements,
             **({"queries": True} if self.queries else {}),  # what was kept before there was a choice stays true
+            **({"want": self.want} if self.want else {}),
         }
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
@@ -100,6 +105,7 @@ class MetaMethod(LearnedMethod):
             random_state=seed,
             constrained=self.constrained,
             refinements=self.refinements,
+            want=self.want,
         )
 
     @torch.inference_mode()
@@ -108,7 +114,7 @@ class MetaMethod(LearnedMethod):
         model = self.model
         rng = torch_rng(seed, "compare latents")
         draws = draw_sets(self.features(problem, seed), count, model.checkpoint.images_per_class, rng)
-        return torch.cat([model.generator.latents(sets.to(model.device)) for sets in draws])
+        return torch.cat([model.generator.latents(sets.to(model.device), self.want) for sets in draws])
 
     def _generator_scores(self, problem: Problem, archs: Sequence[Architecture], seed: int) -> Scores:
         found = log_probability(self.model.generator, self.model.space, self.latents(problem, seed), archs)

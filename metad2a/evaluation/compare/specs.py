@@ -1,6 +1,7 @@
 """Methods by text: ``LABEL=KIND:ARGUMENT?option=value``."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, 
 from metad2a.evaluation.compare.started_method import SAMPLES, Order, StartedMethod
 from metad2a.evaluation.compare.surrogate_method import SurrogateMethod
 from metad2a.models.checkpoint import SUFFIX
+from metad2a.models.wishes import CONDITIONS
 from metad2a.runtime import shipped
 from metad2a.search.metad2a import MetaD2A, pretrained_names
 from metad2a.search.surrogate_ranker import SurrogateRanker
 
 _LEARNED: dict[str, Any] = {"dataset": "own", "queries": False}  # options of whatever is meta-trained
+_AIM: dict[str, Any] = {"label_recipe": "", **{f"want_{name}": math.nan for name in CONDITIONS}}  # that is: none
 _CHOICES = {"own": get_args(Dataset), "accuracy": get_args(Order)}  # of the options with these defaults
 _FORM = re.compile(r"(?:(?P<label>[^:=?]+)=)?(?P<kind>[^:=?]+)(?::(?P<argument>[^?]*))?(?:\?(?P<query>.*))?")
 
@@ -58,8 +61,9 @@ def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
 
     ``random``, ``params``, ``flops``, ``proxy:NAME``, ``searcher:NAME``, ``static`` and ``static_best`` (of a
     database: ``static:FOLDER``), ``metad2a`` (``metad2a:GENERATOR+PREDICTOR?constrained=false``), ``surrogate``
-    (``surrogate:FILE``, alone); the last two with ``queries=true`` or ``dataset=shuffled``, too. A searcher starts
-    from MetaD2A's samples with ``searcher:NAME?first=metad2a`` (``first=metad2a:GENERATOR+PREDICTOR``). A label
+    (``surrogate:FILE``, alone); the last two with ``queries=true`` or ``dataset=shuffled``, too. ``metad2a``
+    predicts for ``label_recipe=NAME`` and aims at ``want_accuracy=0.9`` (``want_flops``, ``want_params``). A
+    searcher starts from MetaD2A's samples with ``searcher:NAME?first=metad2a`` (``first=metad2a:FILES``). A label
     stands before an equals sign: ``published=metad2a:official.safetensors``.
 
     Raises:
@@ -108,8 +112,19 @@ def _value(text: str) -> Any:
 
 
 def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
-    options = _known(spec, _search_options(defaults) | _LEARNED)
-    return MetaMethod(spec.label, MetaD2A.open(*_references(spec, defaults), device=defaults.device), **options)
+    options = _known(spec, _search_options(defaults) | _LEARNED | _AIM)
+    model, told = _aimed(_references(spec, defaults), options, defaults)
+    return MetaMethod(spec.label, model, **told)
+
+
+def _aimed(
+    references: Sequence[str], options: Mapping[str, Any], defaults: Defaults
+) -> tuple[MetaD2A, dict[str, Any]]:
+    """Return a model that predicts for the recipe of ``options``, and these with what its generator is told."""
+    recipe = options["label_recipe"] or None
+    want = {name: float(value) for name in CONDITIONS if not math.isnan(value := options[f"want_{name}"])}
+    model = MetaD2A.open(*references, device=defaults.device, label_recipe=recipe)
+    return model, {name: value for name, value in options.items() if name not in _AIM} | {"want": want}
 
 
 def _search_options(defaults: Defaults) -> dict[str, Any]:
@@ -157,11 +172,11 @@ def _started(spec: _Spec, name: str, defaults: Defaults) -> Method:
             f"methods: '{spec.text}': first={spec.options['first']} cannot be used. Write first=metad2a, or "
             "first=metad2a:GENERATOR+PREDICTOR."
         )
-    known = {"samples": SAMPLES, "order": "accuracy", "dataset": "own", **_search_options(defaults)}
+    known = {"samples": SAMPLES, "order": "accuracy", "dataset": "own", **_search_options(defaults), **_AIM}
     mine = {key: value for key, value in spec.options.items() if key in known}
     options = {key: value for key, value in spec.options.items() if key not in (*known, "first")}
-    model = MetaD2A.open(*_files(argument, defaults), device=defaults.device)
-    return StartedMethod(spec.label, model, name, options, **_known(replace(spec, options=mine), known))
+    model, told = _aimed(_files(argument, defaults), _known(replace(spec, options=mine), known), defaults)
+    return StartedMethod(spec.label, model, name, options, **told)
 
 
 def _static(spec: _Spec, defaults: Defaults) -> Method:
@@ -181,9 +196,8 @@ def _known(spec: _Spec, values: Mapping[str, Any]) -> dict[str, Any]:
         if name not in values:
             raise unknown_name(f"option of the method {spec.kind}", name, values)
         if not _usable(value, values[name]):
-            raise ConfigError(
-                f"methods: '{spec.text}': {name}={value} cannot be used; its default is {values[name]}."
-            )
+            default = "none" if name in _AIM else values[name]
+            raise ConfigError(f"methods: '{spec.text}': {name}={value} cannot be used; its default is {default}.")
     return {**values, **spec.options}
 
 
@@ -191,7 +205,9 @@ def _usable(value: Any, default: Any) -> bool:
     if isinstance(default, bool):
         return isinstance(value, bool)
     if isinstance(default, str):
-        return value in _CHOICES[default]
+        return value in _CHOICES[default] if default else isinstance(value, str)
+    if isinstance(default, float):
+        return type(value) in (int, float)
     return type(value) is int and value >= (0 if default is None else 1)
 
 

@@ -96,6 +96,7 @@ class StartedMethod(MetaMethod):
                 random_state=seed,
                 constrained=self.constrained,
                 refinements=self.refinements,
+                want=self.want,
                 resolution=scale.resolution,
                 scale=scale.options or None,
                 **{f"max_{problem.cost}": limit},
