@@ -1,6 +1,7 @@
 """The command that builds a database again, from the configuration it was built with."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -36,9 +37,13 @@ def _text(value: Any) -> str:
 def _source_overrides(sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the label sources as overrides: the file in conf/label_source that is nearest, and what differs.
 
-    Where the images are and under which licence is left out, where no file says it.
+    Where the images are and under which licence is left out, where no file says it; of a list of tasks its name is
+    there, not its place.
     """
-    wanted = {name: {key: v for key, v in part.items() if key not in _NOT_NAMED} for name, part in sources.items()}
+    wanted = {
+        name: {key: _named(key, value) for key, value in part.items() if key not in _NOT_NAMED}
+        for name, part in sources.items()
+    }
     candidates = []
     for option in options("label_source"):
         file = plain(OmegaConf.load(shipped("conf", "label_source", f"{option}.yaml")))
@@ -51,6 +56,10 @@ def _source_overrides(sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 changed[new + key] = value
         candidates.append({"label_source": option, **changed})
     return min(candidates, key=len)
+
+
+def _named(key: str, value: Any) -> Any:
+    return Path(value).name if key == "task_list" and value else value
 
 
 def _recipe_overrides(recipe: dict[str, Any]) -> dict[str, Any]:
