@@ -35,7 +35,7 @@ def test_no_class_of_a_test_is_in_a_task(images: Path, tmp_path: Path, monkeypat
     }
     assert not parts["train"] & parts["valid"]
     assert all(len(set(task["classes"])) == len(task["classes"]) >= 10 for task in tasks)
-    for number in range(2):
+    for number in (0, 1, "all"):
         large, small = (ImageSet.open(str(tmp_path / "out" / f"{side}px-{number}.npz")) for side in (8, 4))
         assert large.classes == small.classes
         assert len(large.classes) >= 10
