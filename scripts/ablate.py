@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -43,7 +43,6 @@ from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
 from metad2a.training import surrogate as surrogates
 from metad2a.training import task_ranks
-from metad2a.training.ranking import mean_of_repeats, spearman_within
 from metad2a.training.within_tasks import spread_within
 
 IMAGES_PER_CLASS = 50
@@ -216,17 +215,9 @@ class Ablation:
     def _within_tasks(self, ranker: Ranker, seed: int) -> float:
         """Return the mean Spearman correlation within the tasks of meta-validation, whatever was learned."""
         data = self.material.data
-        rows = data.valid_rows
-        predicted = np.zeros(len(rows))
-        for task in data.task_of[rows].unique().tolist():
-            own = (data.task_of[rows] == task).numpy()
-            members = data.tasks[task]
-            images = data.features.keep_classes(members[members >= 0].tolist())
-            archs = [self.material.space.parse(data.arch_names[arch]) for arch in data.arch_of[rows[own]].tolist()]
-            predicted[own] = ranker.predict(images, archs, random_state=seed)
-        columns = predicted, data.accuracy[rows].double().numpy()
-        task_of, (guess, true) = mean_of_repeats(data.task_of[rows].numpy(), data.arch_of[rows].numpy(), *columns)
-        return spearman_within(guess, true, task_of)[0]
+        return task_ranks.spearman_on_tasks(
+            data, self.material.space, data.valid_rows, partial(ranker.predict, random_state=seed)
+        )
 
     def _features_of_dataset(self) -> FeatureSet:
         images = open_data(self.options.dataset)

@@ -32,7 +32,8 @@ from metad2a.models.generator import Generator
 from metad2a.runtime import torch_rng
 from metad2a.search.generation import draw_sets
 from metad2a.search.neighbourhood import log_probability
-from metad2a.training.ranking import mean_of_repeats, spearman_within
+from metad2a.spaces.base import Architecture
+from metad2a.training.task_ranks import spearman_on_tasks
 
 IMAGES_PER_CLASS = 50
 SETS = 32
@@ -118,18 +119,12 @@ class Trial:
 
     def _within_tasks(self, model: Generator, checkpoint: Checkpoint, aim: Aim, seed: int) -> float:
         data, space = self.material.data, self.material.space
-        rows = data.valid_rows
-        found = np.zeros(len(rows))
-        for task in data.task_of[rows].unique().tolist():
-            own = (data.task_of[rows] == task).numpy()
-            members = data.tasks[task]
-            images = data.features.keep_classes(members[members >= 0].tolist())
-            archs = [space.parse(data.arch_names[arch]) for arch in data.arch_of[rows[own]].tolist()]
+
+        def predict(images: FeatureSet, archs: list[Architecture]) -> Float[np.ndarray, " A"]:
             latents = self._latents(model, images, checkpoint, aim, seed)
-            found[own] = log_probability(model, space, latents, archs).double().numpy()
-        columns = found, data.accuracy[rows].double().numpy()
-        task_of, (guess, true) = mean_of_repeats(data.task_of[rows].numpy(), data.arch_of[rows].numpy(), *columns)
-        return spearman_within(guess, true, task_of)[0]
+            return log_probability(model, space, latents, archs).double().numpy()
+
+        return spearman_on_tasks(data, space, data.valid_rows, predict)
 
 
 def _cell(values: Float[np.ndarray, " S"], digits: int) -> str:

@@ -1,5 +1,6 @@
 """Records as their normal ranks within tasks: what is easy or hard for a whole data set is left out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,9 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from metad2a.data.features import FeatureSet
 from metad2a.errors import DatabaseError
 from metad2a.models.arch_features import normal_ranks
+from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.training.meta_data import MetaData
+from metad2a.training.ranking import mean_of_repeats, spearman_within
 
 _FEWEST = 4  # architectures of a task, below which their ranks say too little
 _QUARTILES = 1.349  # standard deviations from the lower to the upper quartile of a normal distribution
@@ -116,3 +120,30 @@ def scale_of(ranks: Ranks, recipe: int = 0) -> tuple[float, float]:
     low, middle, high = (float(within.quantile(q).mean()) for q in (0.25, 0.5, 0.75))
     # Where most networks of a task are equal, what is left; where all are, anything.
     return middle, (high - low) / _QUARTILES or float(within.std(ddof=0).mean()) or 1.0
+
+
+def spearman_on_tasks(
+    data: MetaData,
+    space: SearchSpace,
+    rows: Int[Tensor, " R"],
+    predict: Callable[[FeatureSet, list[Architecture]], Float[np.ndarray, " A"]],
+) -> float:
+    """Return the mean over tasks of Spearman's correlation of predictions and accuracies.
+
+    Args:
+        data: the database.
+        space: of its architectures.
+        rows: records to predict; those of one architecture of a task count as one.
+        predict: from the features of a task's images and architectures to any scores of them.
+    """
+    predicted = np.zeros(len(rows))
+    for task in data.task_of[rows].unique().tolist():
+        own = (data.task_of[rows] == task).numpy()
+        members = data.tasks[task]
+        images = data.features.keep_classes(members[members >= 0].tolist())
+        predicted[own] = predict(
+            images, [space.parse(data.arch_names[arch]) for arch in data.arch_of[rows[own]].tolist()]
+        )
+    columns = predicted, data.accuracy[rows].double().numpy()
+    task_of, (guess, true) = mean_of_repeats(data.task_of[rows].numpy(), data.arch_of[rows].numpy(), *columns)
+    return spearman_within(guess, true, task_of)[0]

@@ -1,10 +1,12 @@
 """Hand-made meta-databases with a truth that can be learned."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from metad2a.data.features import FeatureSet
 from metad2a.runtime import numpy_rng, torch_rng
@@ -72,3 +74,20 @@ def make_data(space: NASBench201, class_features: FeatureSet) -> Callable[..., M
         )
 
     return make
+
+
+@pytest.fixture
+def learn() -> Callable[..., None]:
+    """A few epochs of an objective: ``learn(objective, net, epochs=5)``."""
+
+    def run(one: Any, net: nn.Module, *, epochs: int) -> None:
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        for epoch in range(epochs):
+            net.train()
+            for batch in one.batches(epoch):
+                optimizer.zero_grad()
+                one.loss(net, batch)["loss"].backward()
+                optimizer.step()
+        net.eval()
+
+    return run

@@ -47,16 +47,6 @@ def generator(space: NASBench201, **options: Any) -> Generator:
         return Generator(**SIZE, topology=space.topology.nonzero().tolist(), **options)
 
 
-def learn(one: GeneratorObjective, net: Generator, *, epochs: int) -> None:
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for epoch in range(epochs):
-        for batch in one.batches(epoch):
-            optimizer.zero_grad()
-            one.loss(net, batch)["loss"].backward()
-            optimizer.step()
-    net.eval()
-
-
 def test_what_records_meet(data: MetaData, space: NASBench201) -> None:
     found = conditions_of(data, NAMES, space)
     own = data.task_of == 7
@@ -73,7 +63,7 @@ def test_what_records_meet(data: MetaData, space: NASBench201) -> None:
     assert unknown.nonzero().flatten().tolist() == [14, 15]
 
 
-def test_a_generator_aims_at_what_is_wanted(data: MetaData, space: NASBench201) -> None:
+def test_a_generator_aims_at_what_is_wanted(data: MetaData, space: NASBench201, learn: Callable[..., None]) -> None:
     conditions = conditions_of(data, NAMES, space)
     one = objective(data, space, conditions)
     net = generator(space, **one.measured)

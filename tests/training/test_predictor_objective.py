@@ -33,17 +33,6 @@ def model(**options: Any) -> Predictor:
         return Predictor(**SIZE, **options)
 
 
-def learn(one: PredictorObjective, net: Predictor, *, epochs: int) -> None:
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for epoch in range(epochs):
-        net.train()
-        for batch in one.batches(epoch):
-            optimizer.zero_grad()
-            one.loss(net, batch)["loss"].backward()
-            optimizer.step()
-    net.eval()
-
-
 @pytest.fixture
 def data(make_data: MakeData) -> MetaData:
     return make_data(tasks=12, per_task=8, difficulty=5.0, noise=0.5)
@@ -52,7 +41,11 @@ def data(make_data: MakeData) -> MetaData:
 @pytest.mark.parametrize(
     "settings", [{"aim": "ranks"}, {"loss_name": "pairwise"}, {"aim": "ranks", "target_scale": 0.5}]
 )
-def test_the_order_within_tasks_is_learned(settings: dict[str, Any], data: MetaData) -> None:
+def test_the_order_within_tasks_is_learned(
+    
+) -> None:
+    settings: dict[str, Any], data: MetaData, learn: Callable[..., None]
+) -> None:
     one, net = objective(data, **settings), model()
     before = one.validate(net)["val/spearman_within_tasks"]
     learn(one, net, epochs=12)

@@ -88,18 +88,12 @@ def test_recipes_that_agree_are_one_more_source_of_the_same(
     assert surrogate(data, space, tau=0.25).tau == 0.25
 
 
-def learn(one: PredictorObjective, net: Predictor, *, epochs: int) -> None:
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for epoch in range(epochs):
-        for batch in one.batches(epoch):
-            optimizer.zero_grad()
-            one.loss(net, batch)["loss"].backward()
-            optimizer.step()
-    net.eval()
-
-
 @pytest.mark.parametrize("settings", [{}, {"aim": "ranks"}, {"loss_name": "pairwise"}])
-def test_a_predictor_tells_recipes_apart(data: MetaData, settings: dict[str, Any]) -> None:
+def test_a_predictor_tells_recipes_apart(
+    
+) -> None:
+    data: MetaData, settings: dict[str, Any], learn: Callable[..., None]
+) -> None:
     one = PredictorObjective(
         data=data,
         train_rows=data.train_rows,
