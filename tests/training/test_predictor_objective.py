@@ -42,8 +42,6 @@ def data(make_data: MakeData) -> MetaData:
     "settings", [{"aim": "ranks"}, {"loss_name": "pairwise"}, {"aim": "ranks", "target_scale": 0.5}]
 )
 def test_the_order_within_tasks_is_learned(
-    
-) -> None:
     settings: dict[str, Any], data: MetaData, learn: Callable[..., None]
 ) -> None:
     one, net = objective(data, **settings), model()

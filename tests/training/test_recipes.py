@@ -90,8 +90,6 @@ def test_recipes_that_agree_are_one_more_source_of_the_same(
 
 @pytest.mark.parametrize("settings", [{}, {"aim": "ranks"}, {"loss_name": "pairwise"}])
 def test_a_predictor_tells_recipes_apart(
-    
-) -> None:
     data: MetaData, settings: dict[str, Any], learn: Callable[..., None]
 ) -> None:
     one = PredictorObjective(
