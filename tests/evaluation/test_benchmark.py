@@ -85,6 +85,15 @@ def test_flops_are_counted_with_two_for_a_multiply_add() -> None:
     assert count_flops(lambda: F.scaled_dot_product_attention(query, query, query)) == 2 * 2 * (2 * 4) * 6 * 6 * 8
 
 
+def test_flops_of_depthwise_convolutions_are_those_of_their_own_channels() -> None:
+    x = torch.randn(2, 6, 5, 5, requires_grad=True)
+    weight = torch.randn(6, 1, 3, 3, requires_grad=True)
+    forward = 2 * 2 * 6 * 25 * 9
+    assert count_flops(lambda: F.conv2d(x, weight, padding=1, groups=6)) == forward
+    assert count_flops(lambda: F.conv2d(x, weight, padding=1, groups=6).sum().backward()) == 3 * forward
+    assert count_flops(lambda: F.conv2d(x.detach(), weight, padding=1, groups=6).sum().backward()) == 2 * forward
+
+
 def test_flops_of_a_search_can_be_counted() -> None:
     model, features = random_metad2a("nasbench201"), random_features(3, 5)
     assert count_flops(lambda: model.search(features, n_candidates=3)) > 1e6

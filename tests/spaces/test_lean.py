@@ -9,6 +9,7 @@ from torch import nn
 
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import NASBench201
+from metad2a.spaces.networks.depthwise import DepthwiseConv2d
 from metad2a.spaces.networks.lean import _AveragePool3x3, lean
 
 SPACE = NASBench201()
@@ -60,3 +61,35 @@ def test_pooling_by_sums_is_average_pooling(size: tuple[int, int]) -> None:
     pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     torch.testing.assert_close(_AveragePool3x3.apply(x), pool(x))
     assert torch.autograd.gradcheck(_AveragePool3x3.apply, x)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (5, 3), (8, 8), (16, 16)])
+def test_gradients_of_depthwise_convolutions_by_pairs_of_pixels(
+    kernel: int, stride: int, size: tuple[int, int]
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    whole = DepthwiseConv2d(3, kernel, stride).double()
+    slim = copy.deepcopy(whole)
+    images = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
+    x, same = (images.clone().to(memory_format=torch.channels_last).requires_grad_() for _ in range(2))
+    expected = whole(x)
+    with lean(slim):
+        found = slim(same)
+    torch.testing.assert_close(found, expected)
+    outer = torch.randn(expected.shape, dtype=torch.float64, generator=rng)
+    expected.backward(outer)
+    found.backward(outer)
+    torch.testing.assert_close(same.grad, x.grad)
+    torch.testing.assert_close(slim.weight.grad, whole.weight.grad)
+
+
+def test_the_gradient_of_a_gradient_is_right_too() -> None:
+    conv = DepthwiseConv2d(2, 5).double()
+    conv.lean = True
+    x = torch.randn(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    weight = conv.weight.detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda x, weight: torch.func.functional_call(conv, {"weight": weight}, (x,)), (x, weight)
+    )

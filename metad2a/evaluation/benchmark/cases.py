@@ -30,7 +30,7 @@ from metad2a.evaluation.benchmark.inputs import (
     random_predictor,
     random_sets,
 )
-from metad2a.evaluation.benchmark.labelling import BATCH, CELLS, label_steps
+from metad2a.evaluation.benchmark.labelling import NETWORKS, RANK60K, SUPERNET16, label_steps
 from metad2a.evaluation.benchmark.measure import Work
 from metad2a.evaluation.paper.nasbench201 import drawn_quality
 from metad2a.runtime import numpy_rng, torch_rng
@@ -355,11 +355,22 @@ CASES = (
         space=MOBILENET,
     ),
     *(
-        Case(name, f"a training step of 12 random cells, recipe rank60k: {what}", "image-step", CELLS * BATCH, work)
-        for name, what, work in (
-            ("label-plain", "textbook loop", partial(label_steps, plain=True)),
-            ("label-whole", "channels last, fused optimizer", label_steps),
-            ("label", "and without needless work (ours)", partial(label_steps, lean_cells=True)),
+        Case(
+            f"{prefix}label{suffix}",
+            f"a training step of {NETWORKS} random {networks}: {what}",
+            "image-step",
+            NETWORKS * labels.batch,
+            partial(label_steps, labels, **options),
+            space=labels.space,
+        )
+        for prefix, networks, labels in (
+            ("", "cells, recipe rank60k", RANK60K),
+            ("mobilenetv3-", "MobileNetV3 networks, recipe supernet16", SUPERNET16),
+        )
+        for suffix, what, options in (
+            ("-plain", "textbook loop", {"plain": True}),
+            ("-whole", "channels last, fused optimizer", {}),
+            ("", "and without needless work (ours)", {"leave_out": True}),
         )
     ),
     Case(

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 import metad2a
 from metad2a.errors import MetaD2AError
@@ -131,10 +131,22 @@ def product_gflops(threads: int) -> float:
 
 def count_flops(work: Work) -> int:
     """Return the floating-point operations of the matrix products and convolutions in one execution."""
+    own = {torch.ops.aten.convolution_backward: _convolution_backward_flops}
     # The fused attention of CPUs is no operation the counter knows; the plain one is matrix products.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=own) as counter:
         work()
     return counter.get_total_flops()
+
+
+def _convolution_backward_flops(
+    gradient: Sequence[int], x: Sequence[int], weight: Sequence[int], *told: Any, **_: Any
+) -> int:
+    """Return what each wanted gradient of a convolution takes: as much as the convolution.
+
+    The counter's own formula takes the channels of all groups for connected.
+    """
+    *_, transposed, _, _, wanted = told
+    return sum(wanted[:2]) * conv_flop_count(list(x), list(weight), list(gradient), transposed)
 
 
 # --- memory -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Less work for the same network: what makes training a cell of NAS-Bench-201 cheap on a CPU."""
+"""Less work for the same network: what makes training it cheap on a CPU."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from metad2a.spaces.networks.depthwise import DepthwiseConv2d
+
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
 DEPTHS = (2, 3, 4)
@@ -148,10 +150,8 @@ def _activation(hard_swish: bool) -> nn.Module:
     return nn.Hardswish() if hard_swish else nn.ReLU()
 
 
-def _conv_norm(
-    inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
-) -> OrderedDict[str, nn.Module]:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+def _conv_norm(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1) -> OrderedDict[str, nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
     return OrderedDict(conv=conv, norm=nn.BatchNorm2d(outputs))
 
 
@@ -199,10 +199,13 @@ class Block(nn.Module):
             parts["expand"] = nn.Sequential(
                 OrderedDict(**_conv_norm(shape.inputs, shape.expanded), act=_activation(shape.hard_swish))
             )
-        depthwise = _conv_norm(
-            shape.expanded, shape.expanded, kernel=shape.kernel, stride=shape.stride, groups=shape.expanded
+        parts["depthwise"] = nn.Sequential(
+            OrderedDict(
+                conv=DepthwiseConv2d(shape.expanded, shape.kernel, shape.stride),
+                norm=nn.BatchNorm2d(shape.expanded),
+                act=_activation(shape.hard_swish),
+            )
         )
-        parts["depthwise"] = nn.Sequential(OrderedDict(**depthwise, act=_activation(shape.hard_swish)))
         if shape.squeezed:
             parts["squeeze"] = SqueezeExcite(shape.expanded, shape.squeezed)
         parts["project"] = nn.Sequential(_conv_norm(shape.expanded, shape.outputs))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from metad2a.spaces.networks.lean import lean
 from metad2a.spaces.networks.mobilenetv3 import (
     DEPTHS,
     DOWNSAMPLING,
@@ -61,7 +62,8 @@ class Supernet(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 height width"], layers: Layers) -> Float[Tensor, "B classes"]:
         """Return the logits of the network of ``layers``; gradients flow into the shared weights."""
         network = _skeleton(layers, self._whole_size).train(self.training)
-        logits: Tensor = functional_call(network, self.inherited(layers), (images,))
+        with lean(network):
+            logits: Tensor = functional_call(network, self.inherited(layers), (images,))
         return logits
 
     def inherited(self, layers: Layers) -> dict[str, Tensor]:
