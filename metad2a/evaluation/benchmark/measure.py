@@ -139,14 +139,14 @@ def count_flops(work: Work) -> int:
 
 
 def _convolution_backward_flops(
-    gradient: list[int], x: list[int], weight: list[int], *told: Any, **unused: Any
+    gradient: Sequence[int], x: Sequence[int], weight: Sequence[int], *told: Any, **unused: Any
 ) -> int:
     """Return what each wanted gradient of a convolution takes: as much as the convolution.
 
     The counter's own formula takes the channels of all groups for connected.
     """
     transposed, wanted = told[-4], told[-1]
-    return sum(wanted[:2]) * conv_flop_count(x, weight, gradient, transposed)
+    return sum(wanted[:2]) * conv_flop_count(list(x), list(weight), list(gradient), transposed)
 
 
 # --- memory -------------------------------------------------------------------------------------------------
