@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -157,7 +157,7 @@ def network_fit(
     Args and errors are those of ``fit_network``; ``on_best`` is called when the accuracy of the validation images
     has improved.
     """
-    _check_sizes(train, valid)
+    check_sizes(train, valid)
     if recipe.epochs < 1:
         raise ConfigError(f"recipe '{recipe.name}' trains nothing: its networks inherit weights. Give another one.")
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
@@ -205,7 +205,12 @@ def _loss(
     return loss
 
 
-def _check_sizes(train: LabelledImages, valid: LabelledImages) -> None:
+def check_sizes(train: LabelledImages, valid: LabelledImages) -> None:
+    """Refuse too few images to train a network.
+
+    Raises:
+        DataError: there are fewer than two to learn from, or none to measure on.
+    """
     if len(train) < 2 or len(valid) < 1:
         raise DataError(
             f"{len(train)} training and {len(valid)} validation images are too few to train a network. "
@@ -257,6 +262,14 @@ def training_batches(
     for start in range(0, wanted - size + 1, size):
         chosen = order[start : start + size].to(train.labels.device)
         yield LabelledImages(augment(train.images[chosen], rng), train.labels[chosen])
+
+
+def even_batches(rows: Shaped[Tensor, "n *shape"], size: int) -> tuple[Shaped[Tensor, "b *shape"], ...]:
+    """Return ``rows`` in as few batches of at most ``size`` as will do, which differ by one at most.
+
+    Where normalisations are measured: a last batch of one image has no statistics, and all batches count alike.
+    """
+    return rows.tensor_split(max(1, -(-len(rows) // size)))
 
 
 def _sgd(net: nn.Module, recipe: Recipe, device: torch.device) -> SGD:

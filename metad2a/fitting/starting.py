@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from metad2a.errors import CheckpointError
-from metad2a.fitting.network import LabelledImages, channel_moments, normalizer, seeded
+from metad2a.fitting.network import LabelledImages, channel_moments, check_sizes, even_batches, normalizer, seeded
 from metad2a.fitting.parts import LoadedParts
 from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.supernet_file import TrainedSupernet
@@ -60,7 +60,9 @@ def inherited_network(
     Raises:
         CheckpointError: ``space`` is another one.
         ArchitectureError: ``arch`` is none of it, or the network cannot have this size.
+        DataError: too few images.
     """
+    check_sizes(parts.train, parts.valid)
     mobile = _checked(space)
     with seeded(seed):
         net = mobile.build(arch, len(parts.classes), **recipe.scale)
@@ -91,5 +93,5 @@ def _calibrate(net: nn.Module, train: LabelledImages, seed: int, device: torch.d
     """Measure the statistics of all normalisations: inherited ones are right for no network."""
     normalize = normalizer(*channel_moments(train.images), device)
     chosen = torch.randperm(len(train), generator=torch_rng(seed, "calibration"))[:_CALIBRATION_IMAGES]
-    batches = (train.images[rows].to(device) for rows in chosen.split(_BATCH) if len(rows) > 1)
+    batches = (train.images[rows].to(device) for rows in even_batches(chosen, _BATCH))
     recalibrate(net, map(normalize, batches))

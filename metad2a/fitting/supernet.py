@@ -20,6 +20,7 @@ from metad2a.fitting.network import (
     LabelledImages,
     channel_moments,
     epoch_size,
+    even_batches,
     learning_rates,
     normalizer,
     seeded,
@@ -240,13 +241,13 @@ def inherited_accuracy(
     Args:
         net: whose weights.
         layers: of the network.
-        calibration: normalised images for the statistics of its normalisations.
+        calibration: normalised images, two or more, for the statistics of its normalisations.
         valid: images to measure on, with labels that count ``rows``.
         normalize: makes ``valid`` into what the network sees.
         rows: of the head; all when None.
     """
     network = net.network(layers, rows).to(memory_format=torch.channels_last)
-    recalibrate(network, calibration.split(EVALUATION_BATCH))
+    recalibrate(network, even_batches(calibration, EVALUATION_BATCH))
     right = sum(
         int((network(normalize(images)).argmax(1) == labels).sum())
         for images, labels in zip(

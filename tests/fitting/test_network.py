@@ -14,7 +14,7 @@ from metad2a.errors import DataError
 from metad2a.fitting import network
 from metad2a.fitting.augmentation import augmentation
 from metad2a.fitting.loop import DivergedError, Interrupted
-from metad2a.fitting.network import LabelledImages, NetworkFit, fit_network, seeded
+from metad2a.fitting.network import LabelledImages, NetworkFit, even_batches, fit_network, seeded
 from metad2a.fitting.recipe import Recipe
 from metad2a.runtime import torch_rng
 from metad2a.spaces.nasbench201 import NASBench201
@@ -35,6 +35,15 @@ def make_net(seed: int = 0) -> nn.Module:
     space = NASBench201()
     with seeded(seed):
         return space.build(space.parse(CELL), 3, channels=4, cells=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(4, [4]), (5, [3, 2]), (8, [4, 4]), (9, [3, 3, 3]), (1, [1]), (0, [0])]
+)
+def test_batches_are_even(count: int, sizes: list[int]) -> None:
+    batches = even_batches(torch.arange(count), 4)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.cat(batches).tolist() == list(range(count))
 
 
 def result(fit: NetworkFit) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from metad2a.errors import CheckpointError
+from metad2a.errors import CheckpointError, DataError
 from metad2a.fitting.fitted import Card, load_fitted
 from metad2a.fitting.found import fit_found
 from metad2a.fitting.network import LabelledImages, channel_moments, normalizer, seeded
@@ -59,6 +59,15 @@ def test_it_is_the_network_of_the_supernet(supernet: TrainedSupernet) -> None:
     seen = normalize(PARTS.valid.images)
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(seen), expected.eval()(seen), rtol=1e-3, atol=1e-5)
+
+
+def test_no_image_of_many_is_measured_alone(supernet: TrainedSupernet) -> None:
+    """Batch normalisation has no statistics of one image in maps of one pixel."""
+    net = begun(supernet, replace(PARTS, train=images(129, "many")), RECIPE)
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {int(norm.num_batches_tracked) for norm in norms} == {2}
+    with pytest.raises(DataError, match="1 training and 10 validation images are too few"):
+        begun(supernet, replace(PARTS, train=images(1, "one")), RECIPE)
 
 
 def test_other_classes_get_a_new_classifier(supernet: TrainedSupernet) -> None:

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 
 from metad2a.errors import ArchitectureError, CheckpointError, ConfigError, DataError, UnknownNameError
 from metad2a.fitting.loop import Fit, Interrupted
-from metad2a.fitting.network import LabelledImages
+from metad2a.fitting.network import EVALUATION_BATCH, LabelledImages, normalizer
 from metad2a.fitting.recipe import Recipe
-from metad2a.fitting.supernet import fit_supernet
+from metad2a.fitting.supernet import fit_supernet, inherited_accuracy
 from metad2a.fitting.supernet_file import TrainedSupernet, image_keys
 from metad2a.runtime import torch_rng
-from metad2a.spaces.networks.supernet import Supernet
+from metad2a.spaces.networks.supernet import SMALLEST, Supernet
 
 CLASSES = ("dark", "light", "red")
 RECIPE = Recipe(
@@ -108,6 +108,14 @@ def test_what_cannot_be_trained_is_refused(changes: dict[str, object], error: ty
     given = {"train": TRAIN, "valid": VALID, "recipe": RECIPE, "drawn": 1} | changes
     with pytest.raises(error, match=words):
         fit_supernet(classes=CLASSES, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [2, EVALUATION_BATCH, EVALUATION_BATCH + 1])
+def test_accuracy_is_measured_whatever_the_number_of_images(trained: TrainedSupernet, count: int) -> None:
+    """Batch normalisation has no statistics of one image in maps of one pixel."""
+    normalize = normalizer(torch.tensor(trained.mean), torch.tensor(trained.std), torch.device("cpu"))
+    calibration = normalize(images(count, "calibration").images)
+    assert 0 <= inherited_accuracy(trained.net, SMALLEST, calibration, VALID, normalize) <= 100
 
 
 # --- the file -----------------------------------------------------------------------------------------------

@@ -139,12 +139,12 @@ def _block(stage: int, layer: int, kernel: int, expansion: int, size: _Size) -> 
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, batches: Iterable[Float[Tensor, "B 3 height width"]]) -> None:
+def recalibrate(network: nn.Module, batches: Iterable[Float[Tensor, "_ 3 height width"]]) -> None:
     """Replace the statistics of all batch normalisations by those of ``batches``; ``network`` evaluates afterwards.
 
     Args:
         network: its weights stay as they are.
-        batches: normalised images, at least one batch of two.
+        batches: normalised images, in at least one batch, all of two or more.
     """
     with _cumulative(network):
         for images in batches:
