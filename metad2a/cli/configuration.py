@@ -224,9 +224,14 @@ def options(group: str) -> list[str]:
 def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
     """Return one readable sentence or two for what Hydra found wrong."""
     text = " ".join(" ".join(str(part) for part in (error, error.__cause__ or "")).split())
-    wrong_key = re.search(r"Could not override '([^']+)'.* not in ", text)
+    wrong_key = re.search(
+        r"(?:Could not override '([^']+)'.*|Error merging .*)Key .* not in (?:.* full_key: (\S+))?", text
+    )
     if wrong_key:
-        return _no_such_key(wrong_key[1], config_name, overrides)
+        return _no_such_key(wrong_key[2] or wrong_key[1], config_name, overrides)
+    no_value = re.search(r"(?:Cannot merge|is not a subclass) .* full_key: (\S+) .*Conf\b", text)
+    if no_value:
+        return _no_value(no_value[1], config_name, overrides)
     wrong_option = re.search(r"Could not find '(?!hydra/)([^/']+)/([^']+)'", text)
     if wrong_option and options(wrong_option[1]):
         return str(unknown_name(wrong_option[1], wrong_option[2], options(wrong_option[1])))
@@ -237,9 +242,8 @@ def _explain(error: Exception, config_name: str, overrides: Sequence[str]) -> st
 
 
 def _no_such_key(wrong: str, config_name: str, overrides: Sequence[str]) -> str:
-    others = [text for text in overrides if text.partition("=")[0] != wrong]
     keys = [
-        *_keys(compose(config_name, others)),
+        *_known_keys(wrong, config_name, overrides),
         *(path.name for path in shipped("conf").iterdir() if path.is_dir()),
     ]
     known = {key.rpartition(".")[2]: key for key in reversed(keys)}
@@ -248,6 +252,17 @@ def _no_such_key(wrong: str, config_name: str, overrides: Sequence[str]) -> str:
     return (
         f"unknown configuration key '{wrong}'.{hint} See conf/{config_name}.yaml, or add `--cfg job`, for all keys."
     )
+
+
+def _no_value(wrong: str, config_name: str, overrides: Sequence[str]) -> str:
+    inner = [key for key in _known_keys(wrong, config_name, overrides) if key.startswith(f"{wrong}.")]
+    return f"configuration key '{wrong}' takes no value of its own. Set {', '.join(f'{key}=' for key in inner)}."
+
+
+def _known_keys(wrong: str, config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Return the keys of the configuration without the overrides that give the ``wrong`` one."""
+    giving = re.compile(rf"\+*({re.escape(wrong)}=.*|{re.escape(wrong.partition('.')[0])}(\.\w+)*=\s*\{{.*)")
+    return _keys(compose(config_name, [text for text in overrides if not giving.fullmatch(text)]))
 
 
 def _keys(node: Any, prefix: str = "") -> list[str]:

@@ -124,6 +124,15 @@ class TrainConf:
 
 
 @dataclass
+class WantConf:
+    """What a generator with conditions aims at; null leaves it to the generator."""
+
+    accuracy: float | None = MISSING
+    flops: float | None = MISSING
+    params: float | None = MISSING
+
+
+@dataclass
 class EvaluateConf:
     """metad2a evaluate."""
 
@@ -136,7 +145,7 @@ class EvaluateConf:
     seeds: int = MISSING
     candidates: int = MISSING
     label_recipe: str = MISSING
-    want: dict[str, float] = MISSING
+    want: WantConf = field(default_factory=WantConf)
     constrained: bool = MISSING
     images_per_class: int = MISSING
     device: str = MISSING

@@ -95,6 +95,8 @@ def test_configuration_mistakes_common_to_all(run: Run, command: tuple[str, ...]
         ("seeed=1", ["unknown configuration key 'seeed'", "Did you mean 'seed'?", "--cfg job"]),
         ("epochs=3", ["unknown configuration key 'epochs'", "Did you mean 'schedule.epochs'?"]),
         ("model.betta=1", ["unknown configuration key 'model.betta'", "Did you mean 'model.beta'?"]),
+        ("model={betta:1}", ["unknown configuration key 'model.betta'", "Did you mean 'model.beta'?"]),
+        ("schedule=3", ["'schedule' takes no value of its own. Set schedule.epochs=, schedule.clip_norm="]),
         ("optimizer.lrr=1", ["Did you mean 'optimizer.lr'?"]),
         ("experimnt=demo", ["Did you mean 'experiment'?"]),
         ("experiment=dmeo", ["unknown experiment 'dmeo'", "Did you mean 'demo'?"]),

@@ -50,7 +50,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
             n_candidates=cfg.candidates,
             constrained=cfg.constrained,
             sample=cfg.sample,
-            want=dict(cfg.want),
+            want=_aim(plain(cfg)),
         )
         for step, row in enumerate(result.per_run):
             tracker.metrics({name: value for name, value in row.items() if isinstance(value, float)}, step=step)
@@ -68,6 +68,10 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     return result
 
 
+def _aim(values: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in values["want"].items() if value is not None}
+
+
 def _command(values: dict[str, Any]) -> str:
     """Return the command that computes the same numbers, whatever the machine."""
     keys = (
@@ -76,5 +80,5 @@ def _command(values: dict[str, Any]) -> str:
     )
     checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
     aim = [f"label_recipe={values['label_recipe']}"] if values["label_recipe"] else []
-    aim += [f"+want.{name}={value:g}" for name, value in values["want"].items()]
+    aim += [f"want.{name}={value:g}" for name, value in _aim(values).items()]
     return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint, *aim])
