@@ -1,0 +1,74 @@
+"""scripts/measure_limits.py on untrained models and the labels that are shipped."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from metad2a.data.features import FeatureSet
+from metad2a.search.constraints import Costs
+from metad2a.search.metad2a import MetaD2A
+from metad2a.spaces.scale import NetworkScale
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_limits.py"
+LIMIT = 5.5e8
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("measure_limits", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "_POOL", 60)
+    return module
+
+
+def test_every_method_meets_the_limit(script: ModuleType, mobile_checkpoint: Path, features: FeatureSet) -> None:
+    model = MetaD2A.from_checkpoint(mobile_checkpoint)
+    space = model.space
+    costs = Costs(space, 1000, scale=NetworkScale(224, {"width": 120}))
+    known = space.sample(30, np.random.default_rng(0))
+    rows = dict(script.found(model, features, costs, known, LIMIT, 0))
+    assert list(rows) == ["random", "flops", "params", "static", "metad2a"]
+    assert all(archs and costs.of("flops", archs).max() <= LIMIT for archs in rows.values())
+    assert set(rows["flops"]) == set(rows["params"]) == set(rows["random"])
+    assert len(rows["random"]) < 60
+    for name in ("flops", "params"):
+        assert (np.diff(costs.of(name, rows[name])) <= 0).all()
+    assert rows["static"] == [arch for arch in known if arch in rows["static"]]
+    again = dict(script.found(model, features, costs, known, LIMIT, 1))
+    assert again["static"] == rows["static"]
+    assert again["random"] != rows["random"]
+
+
+def test_the_table(
+    script: ModuleType,
+    mobile_checkpoint: Path,
+    ofa_predictor: Path,
+    features: FeatureSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    features.save(tmp_path / "images.safetensors")
+    oracle = f"{ofa_predictor}:224"
+    given = [SCRIPT.name, str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
+    more = ["--database", "inherited", "--limits", "5e8", "6e8", "--seeds", "2", "--first", "3"]
+    monkeypatch.setattr(sys, "argv", [*given, *more, "--kept", str(tmp_path / "kept")])
+    script.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[:2] for row in rows] == [
+        [limit, name] for limit in ("500", "600") for name in ("random", "flops", "params", "static", "metad2a")
+    ]
+    static = [row for row in rows if row[1] == "static"]
+    assert all(cell.endswith("± 0.00") for row in static for cell in row[2:])
+    assert all(cell != "nan" for row in rows for cell in row)
+    monkeypatch.setattr(sys, "argv", [*given[:-1], f"{ofa_predictor}:10", *more])
+    with pytest.raises(SystemExit, match="no column '10'"):
+        script.main()
