@@ -148,6 +148,7 @@ class EvaluateConf:
     want: WantConf = field(default_factory=WantConf)
     constrained: bool = MISSING
     images_per_class: int = MISSING
+    kept: str = MISSING
     device: str = MISSING
     json: str = MISSING
     html: str = MISSING

@@ -106,6 +106,7 @@ def evaluate(
 
     Of an oracle that is no table, correlations over all architectures are those over ``sample`` uniform ones,
     regret is against the best that is known at the end, and baselines evaluate no more than ``n_candidates``.
+    Given as ``Remembered``, it may keep what it answers.
 
     Raises:
         ConfigError: ``seeds`` is no positive number, or the generator cannot be told what is wanted.
@@ -114,7 +115,8 @@ def evaluate(
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: at least one run is needed.")
     model.generator.aim(want)
-    known = _known(oracle, costs_of(oracle, model.space, len(features.classes)), n_candidates, sample)
+    asked = oracle.oracle if isinstance(oracle, Remembered) else oracle
+    known = _known(oracle, costs_of(asked, model.space, len(features.classes)), n_candidates, sample)
     found, random, agreement = [], [], []
     for seed in progress(range(seeds), label="evaluate"):
         result = model.search(
@@ -146,7 +148,8 @@ def evaluate(
 def _known(oracle: Oracle, costs: Costs, n_candidates: int, sample: int) -> _Known:
     space = costs.space
     if not isinstance(oracle, TableOracle):
-        asked, archs = Remembered(oracle, space), uniform_sample(space, sample)
+        asked = oracle if isinstance(oracle, Remembered) else Remembered(oracle, space)
+        archs = uniform_sample(space, sample)
         most = min(max(BUDGETS), n_candidates)
         return _Known(asked, costs, archs, asked.evaluate(archs), most, listed=False)
     archs = oracle.archs

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from metad2a.data.features import FeatureSet
+from metad2a.oracles.ofa import AccuracyPredictor
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -85,6 +87,9 @@ def test_an_oracle_that_lists_nothing(
     assert (found["oracle"], found["archs"]) == ("accuracy.safetensors:224", 12)
     assert set(found["baselines"]) == {"random", "params", "flops", "static"}
     assert found["metrics"]["regret"] >= 0
+    with mock.patch.object(AccuracyPredictor, "evaluate", side_effect=AssertionError("asked again")):
+        run(*command, "oracle_column=224", *some[:-1], "json=b.json").done()
+    assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
     run(*command, "oracle_column=100", *some).refused("no column '100'", "pixels a side")
     run(*command, "oracle_column=224", "sample=1").refused("sample=1", "at least 2")
     cells = ("evaluate", f"oracle={ofa_predictor}", "oracle_column=224", "dataset=embedded:digits")

@@ -12,16 +12,22 @@ from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
+from metad2a.evaluation.asking import Remembered
+from metad2a.evaluation.compare.asked_judge import oracle_digest
+from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.protocol import Evaluation, evaluate
+from metad2a.oracles.base import Oracle
 from metad2a.oracles.opening import open_oracle
+from metad2a.oracles.table import TableOracle
 from metad2a.runtime import check_writable, write_json
 from metad2a.search.metad2a import MetaD2A
+from metad2a.spaces.base import SearchSpace
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
 
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> Evaluation:
-    """Evaluate in ``folder``; write and print the result. ``resume`` starts afresh: it keeps nothing."""
+    """Evaluate in ``folder``; write and print the result. ``resume`` asks no oracle what is kept."""
     if not cfg.oracle:
         raise ConfigError(
             "no oracle was given. Set oracle=FILE (a table, an accuracy predictor or a supernet) and "
@@ -33,7 +39,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         check_writable(path)
     model = MetaD2A.open(*cfg.checkpoint, device=cfg.device, label_recipe=cfg.label_recipe or None)
     data = open_data(cfg.dataset)
-    oracle = open_oracle(cfg.oracle, cfg.oracle_column, model.space)
+    oracle = _oracle(cfg, model.space)
     with track(
         folder, plain(cfg), run_id=run_id, job="evaluate", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
@@ -66,6 +72,15 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         evaluation_report(Path(cfg.html), result, command=_command(plain(cfg)))
         output.wrote(cfg.html)
     return result
+
+
+def _oracle(cfg: DictConfig, space: SearchSpace) -> Oracle:
+    """Open the oracle; what one that is no table answers is kept, as in comparisons."""
+    oracle = open_oracle(cfg.oracle, cfg.oracle_column, space)
+    if isinstance(oracle, TableOracle):
+        return oracle
+    content = oracle_digest(oracle, Path(cfg.oracle), [cfg.oracle_column])
+    return Remembered(oracle, space, kept=Kept(cfg.kept), content=content)
 
 
 def _aim(values: dict[str, Any]) -> dict[str, float]:

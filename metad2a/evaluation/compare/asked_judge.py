@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -61,8 +60,8 @@ class AskedJudge:
         sample: int = SAMPLE,
     ) -> None:
         self.name, self.noise, self.oracle = name, noise, oracle
-        self._space, self._content, self._kept, self._sample = space, content, kept, sample
-        self._true = Remembered(oracle, space)
+        self._space, self._content, self._sample = space, content, sample
+        self._true = Remembered(oracle, space, kept=kept, content=content)
         self._told = [Remembered(one, space) for one in told]
 
     @cached_property
@@ -87,14 +86,7 @@ class AskedJudge:
 
     def accuracies(self, archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         """Return the true accuracies of any architectures; they are kept for the next comparison."""
-        texts = "\n".join(map(self._space.format, archs))
-        digest = hashlib.blake2b(texts.encode(), digest_size=8).hexdigest()
-        what = {"what": "accuracies", "space": self._space.name, "oracle": self._content, "archs": digest}
-
-        def make() -> dict[str, Any]:
-            return {"accuracies": self._true.evaluate(archs).tolist()}
-
-        return np.array(self._kept.once(what, make)["accuracies"], dtype=np.float64)
+        return self._true.evaluate(archs)
 
     def looker(self, seed: int) -> Callable[[Sequence[Architecture]], Looked]:
         """Return a function that evaluates architectures for a search with this seed."""
@@ -147,7 +139,7 @@ def open_judge(
         f"{path.name}:{_column_name(oracle, column)}",
         oracle,
         space,
-        content=_content(path, columns, images=isinstance(oracle, SupernetOracle)),
+        content=oracle_digest(oracle, path, columns),
         kept=kept,
         noise=noise,
         told=[open_oracle(path, other, space) for other in noise.columns],
@@ -174,7 +166,9 @@ def _column_name(oracle: Oracle, column: str) -> str:
     return ImageSet.open(column).name if isinstance(oracle, SupernetOracle) else column
 
 
-def _content(path: Path, columns: Sequence[str], *, images: bool) -> str:
+def oracle_digest(oracle: Oracle, path: Path, columns: Sequence[str]) -> str:
+    """Return a digest of all that decides what ``oracle`` answers, which was opened from ``path``."""
+    images = isinstance(oracle, SupernetOracle)
     digest = hashlib.blake2b(path.read_bytes(), digest_size=8)
     for column in columns:
         digest.update(data_digest(ImageSet.open(column)).encode() if images else column.encode())
