@@ -31,7 +31,7 @@ PLAIN_TEXT = (
     "recipe.supernet",
 )
 # Keys whose values are lists of such texts.
-PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_columns")
+PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_columns", "drawn")
 _ELEMENT = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,]*?)\s*(?:,|$)")
 _PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
 _NULL = ("init=null", "label_recipe=null")  # no text, but nothing

@@ -191,6 +191,7 @@ class CompareConf:
     json: str = MISSING
     csv: str = MISSING
     svg: str = MISSING
+    drawn: list[str] = MISSING
     volume_svg: str = MISSING
     html: str = MISSING
     runs: str = MISSING

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metad2a import __version__
-from metad2a.evaluation.compare.results import Comparison, OracleFacts
+from metad2a.evaluation.compare.results import Comparison, Line, OracleFacts
 from metad2a.reporting.cost_curves import cost_curves
 from metad2a.reporting.figures import Cell, Chart, Table
 from metad2a.reporting.html import Section, write_report
@@ -33,23 +33,27 @@ def comparison_report(path: Path, comparison: Comparison, *, command: str) -> No
     )
 
 
-def picture(comparison: Comparison, oracle: str) -> Chart:
-    """Return the pick's true accuracy against the number of true evaluations."""
+def picture(comparison: Comparison, oracle: str, methods: Sequence[str] = ()) -> Chart:
+    """Return the pick's true accuracy against the number of true evaluations, of ``methods`` or of all."""
     facts = _facts(comparison, oracle)
-    lines = comparison.by_evaluations[oracle]
+    lines = _chosen(comparison.by_evaluations[oracle], methods)
     return cost_curves(lines, x_label=_EVALUATIONS, best=facts.best, best_label=_best(facts))
 
 
-def volume_picture(comparison: Comparison, oracle: str) -> Chart:
+def volume_picture(comparison: Comparison, oracle: str, methods: Sequence[str] = ()) -> Chart:
     """Return the hypervolume of error and cost against the number of true evaluations, where it was measured."""
     facts = _facts(comparison, oracle)
     return cost_curves(
-        comparison.by_volume[oracle],
+        _chosen(comparison.by_volume[oracle], methods),
         x_label=_EVALUATIONS,
         y_label=f"hypervolume of error and {facts.cost}",
         best=facts.volume,
         best_label="all architectures",
     )
+
+
+def _chosen(lines: Mapping[str, Line], methods: Sequence[str]) -> dict[str, Line]:
+    return {method: lines[method] for method in methods or lines}
 
 
 def _facts(comparison: Comparison, oracle: str) -> OracleFacts:

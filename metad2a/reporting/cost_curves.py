@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACCURACY = "true accuracy of the pick, %"
-_HEIGHT = 5.0  # inches
+_HEIGHT = 5.0  # inches; more where there are many names
 _NAMES = 0.32  # of the width, for the names
 _SHOWN = 6.0  # of the distance from the typical to the best accuracy: what lies below is cut off
 _APART = 0.048  # of the height, between two names
@@ -38,7 +38,7 @@ def cost_curves(
         best: the best there is, if known.
         best_label: what to write on that.
     """
-    figure, (axis,) = _figure(1, height=_HEIGHT)
+    figure, (axis,) = _figure(1, height=_HEIGHT * max(1.0, _APART * len(lines)))
     rows: list[tuple[Cell, ...]] = []
     for number, (method, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]

@@ -48,7 +48,7 @@ def test_a_whole_comparison_and_its_continuation(
         *("baseline=random", "budgets=[1,5,10]", "seeds=6", "rank_seeds=1", "seconds_column=seconds"),
         *(f"database={database}", f"meta_validation={database}"),
     ]
-    files = ["json=out/a.json", "csv=out/a.csv", "svg=out/a.svg", "html=out/a.html"]
+    files = ["json=out/a.json", "csv=out/a.csv", "svg=out/a.svg", "html=out/a.html", "drawn=[my own,random]"]
     outcome = run(*command, *files).done()
     found = json.loads((tmp_path / "out/a.json").read_text())
     assert found["schema_version"] == 1
@@ -66,7 +66,9 @@ def test_a_whole_comparison_and_its_continuation(
     assert {row["on"] for row in found["calibration"]} > {"meta-validation"}
     assert found["audits"][0]["database"] == "tiny"
     assert len((tmp_path / "out/a.csv").read_text().splitlines()) == 13
-    assert (tmp_path / "out/a.svg").read_text().startswith("<svg")
+    svg = (tmp_path / "out/a.svg").read_text()
+    assert svg.startswith("<svg")
+    assert [label for label in found["methods"] if f">{label}<" in svg] == ["random", "my own"]
     page = (tmp_path / "out/a.html").read_text()
     assert "What was trained on what" in page
     assert "metad2a compare" in page
@@ -158,6 +160,7 @@ def test_oracles_that_cannot_be_used(run: Run, ofa_predictor: Path, overrides: l
         (["oracles=[away.csv]"], ["names no column"]),
         (["methods=[randm]"], ["unknown method 'randm'", "Did you mean 'random'?"]),
         (["methods=[random]", "baseline=flops"], ["unknown baseline 'flops'", "random"]),
+        (["methods=[random]", "baseline=random", "drawn=[randm]"], ["unknown method to draw 'randm'"]),
         (["seeds=0"], ["seeds=0", "at least 1"]),
         (["noise_sd=1", "noise_columns=[a]"], ["not both"]),
         (["json=file/a.json"], ["cannot write", "file/a.json"]),

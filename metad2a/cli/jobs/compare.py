@@ -20,7 +20,15 @@ from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
 
 _OUTPUTS = ("json", "csv", "svg", "volume_svg", "html")
-_NO_RESULT = ("task_name", "runs", "processes", "kept", "device", *_OUTPUTS)  # of keys: they change no number
+_NO_RESULT = (
+    "task_name",
+    "runs",
+    "processes",
+    "kept",
+    "device",
+    "drawn",
+    *_OUTPUTS,
+)  # of keys: they change no number
 _SMALLEST = {
     **dict.fromkeys(("seeds", "batch", "candidates", "proxy_candidates", "images_per_class", "processes"), 1),
     "sample": 2,
@@ -41,6 +49,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     labels = labels_of(values["methods"])
     if values["baseline"] not in labels:
         raise unknown_name("baseline", values["baseline"], labels)
+    unknown = next((label for label in values["drawn"] if label not in labels), None)
+    if unknown is not None:
+        raise unknown_name("method to draw", unknown, labels)
     with track(
         folder, values, run_id=run_id, job="compare", seed=0, trackers=make_trackers(), resumed=resume
     ) as tracker:
@@ -96,10 +107,11 @@ def _write(values: dict[str, Any], result: Comparison) -> None:
     if values["svg"] or values["volume_svg"] or values["html"]:
         from metad2a.reporting import compare_report
 
+        first, drawn = result.oracles[0].name, values["drawn"]
         if values["svg"]:
-            write_text(values["svg"], compare_report.picture(result, result.oracles[0].name).svg)
+            write_text(values["svg"], compare_report.picture(result, first, drawn).svg)
         if values["volume_svg"]:
-            write_text(values["volume_svg"], compare_report.volume_picture(result, result.oracles[0].name).svg)
+            write_text(values["volume_svg"], compare_report.volume_picture(result, first, drawn).svg)
         if values["html"]:
             compare_report.comparison_report(Path(values["html"]), result, command=_command(values))
     for name in _OUTPUTS:
