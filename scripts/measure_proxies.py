@@ -8,6 +8,7 @@ Dead networks (their output does not depend on the image) are left out of the ra
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,20 @@ def main() -> None:
         sys.exit(f"error: {given.kept} is of other networks. Give another file, or remove it.")
     for name, kind in kinds.items():
         if name not in known:
-            proxy = kind(inputs) if issubclass(kind, NetworkProxy) else kind()
+            proxy = of_network(kind, inputs) if issubclass(kind, NetworkProxy) else kind()
             known[name] = scores(proxy, space, archs, images.num_classes)
             with atomic_path(given.kept) as path:
                 known.to_parquet(path, index=False)
     print(report(known, list(kinds)))
+
+
+def of_network(kind: type[NetworkProxy], inputs: Inputs) -> NetworkProxy:
+    """Return a score of networks; one of tiny networks keeps their size, and the number and size of its images."""
+    usual, images = kind().inputs, inputs.images
+    if usual.scale and images is not None:
+        size = min(usual.batch_size, len(images))
+        inputs = replace(usual, images=images, batch_size=size, seed=inputs.seed)
+    return kind(inputs)
 
 
 def scores(proxy: NetworkProxy, space: SearchSpace, archs: list[Architecture], num_classes: int) -> np.ndarray:

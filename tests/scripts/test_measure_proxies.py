@@ -38,7 +38,9 @@ def test_scores_are_kept_and_their_ranks_told(
     changed.to_parquet(kept, index=False)
     measure(monkeypatch, f"{table}:truth", kept, "params", "naswot", *few)
     assert "| params | 0 | 1.00 | 1.00 |" in capsys.readouterr().out  # not computed again
+    measure(monkeypatch, f"{table}:truth", kept, "linear_regions", *few)
     rows = pd.read_parquet(kept)
+    assert rows["linear_regions"].max() > 16, "of many images, not of four"
     alive = rows[rows["naswot"] > -1e30]
     assert 2 < len(alive) <= 6
     with pytest.raises(SystemExit, match="is of other networks"):

@@ -5,6 +5,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,19 +112,23 @@ class ProxyMethod(Method):
         label: see ``Method``.
         name: of the proxy.
         candidates: random architectures that are scored where each costs a network.
-        batch_size: images of a score.
+        batch_size: images of a score; its own number when None, mostly 64.
     """
 
-    def __init__(self, label: str, name: str, *, candidates: int = 100, batch_size: int = 64) -> None:
+    def __init__(self, label: str, name: str, *, candidates: int = 100, batch_size: int | None = None) -> None:
         super().__init__(label)
-        self._name, self._candidates, self._batch_size = name, candidates, batch_size
-        self.dear = isinstance(get_proxy(name), NetworkProxy)
-        self.looks = self.dear
+        proxy = get_proxy(name)
+        self._name, self._candidates = name, candidates
+        self.dear = self.looks = isinstance(proxy, NetworkProxy)
+        self._usual = proxy.inputs if isinstance(proxy, NetworkProxy) else Inputs()
+        self._batch_size = self._usual.batch_size if batch_size is None else batch_size
         self.scorers = () if self.dear else (label,)
 
     def identity(self) -> Mapping[str, Any]:
         """See ``Method.identity``."""
-        more = {"candidates": self._candidates, "batch_size": self._batch_size}
+        more: dict[str, Any] = {"candidates": self._candidates, "batch_size": self._batch_size}
+        if self._usual.scale:
+            more |= {"resolution": self._usual.resolution, "scale": dict(self._usual.scale)}
         return {"proxy": self._name} | (more if self.dear else {})
 
     def searcher(self, problem: Problem, seed: int) -> Searcher:
@@ -153,7 +158,10 @@ class ProxyMethod(Method):
         # Of features the images are gone: then the score is one of the space, on noise.
         images = None if isinstance(problem.data, FeatureSet) else problem.data
         size = self._batch_size if images is None else min(self._batch_size, len(images))
-        return get_proxy(self._name, inputs=Inputs(images, size, problem.space.resolution, seed))
+        # A score of tiny networks (linear regions) says how large its images are; the others take the space's.
+        resolution = self._usual.resolution if self._usual.scale else problem.space.resolution
+        inputs = replace(self._usual, images=images, batch_size=size, resolution=resolution, seed=seed)
+        return get_proxy(self._name, inputs=inputs)
 
 
 class ListMethod(Method):

@@ -151,7 +151,7 @@ def _file(reference: str) -> Path:
 
 def _proxy(spec: _Spec, defaults: Defaults) -> Method:
     name = spec.argument if spec.kind == "proxy" else spec.kind
-    options = _known(spec, {"candidates": defaults.proxy_candidates, "batch_size": 64})
+    options = _known(spec, {"candidates": defaults.proxy_candidates, "batch_size": None})
     return ProxyMethod(spec.label, name, **options)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from metad2a.data.glyphs import glyphs
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.evaluation.compare.judge import Judge
@@ -11,6 +12,8 @@ from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.specs import Defaults, labels_of, open_methods
 from metad2a.evaluation.compare.trajectory import Trajectory, follow
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.proxies.activations import LinearRegions
+from metad2a.proxies.network import Inputs
 from metad2a.runtime import shipped
 from metad2a.search.neighbourhood import likeliest
 from metad2a.search.random_search import RandomSearch
@@ -75,6 +78,19 @@ def test_a_dear_score_ranks_random_cells(judge: Judge, problem: Problem) -> None
     assert set(found.true) == set(judge.truth[judge.rows(RandomSearch(SPACE, seed=1).ask(3))])
     assert method.looks
     assert not method.scorers
+
+
+def test_a_score_of_tiny_networks_keeps_their_size_and_its_images() -> None:
+    problem = Problem(SPACE, glyphs(["a", "b"], images_per_class=30))
+    method = ProxyMethod("regions", "linear_regions", candidates=4, batch_size=40)
+    inputs = Inputs(problem.data, batch_size=40, resolution=3, seed=1, scale={"channels": 1, "cells": 1})
+    archs = RandomSearch(SPACE, seed=1).ask(4)
+    scores = LinearRegions(inputs).score(SPACE, archs, 2)
+    assert len(set(scores)) > 1
+    assert method.searcher(problem, 1).ask(4) == ranked(archs, scores, seed=1)
+    assert method.identity() != ProxyMethod("regions", "linear_regions", candidates=4).identity()
+    assert ProxyMethod("regions", "linear_regions").identity()["batch_size"] == 3000
+    assert ProxyMethod("naswot", "naswot").identity() == {"proxy": "naswot", "candidates": 100, "batch_size": 64}
 
 
 def test_metad2a_hands_out_its_candidates(judge: Judge, problem: Problem, meta: MetaMethod) -> None:
