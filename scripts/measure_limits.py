@@ -75,7 +75,8 @@ def found(
     result = model.search(
         features, max_flops=limit, resolution=scale.resolution, scale=scale.options, random_state=seed
     )
-    yield "metad2a", [model.space.parse(candidate.arch) for candidate in result.candidates]
+    archs = [model.space.parse(candidate.arch) for candidate in result.candidates]
+    yield "metad2a", within(archs, costs, limit)  # the search's networks have heads for the classes of the images
 
 
 def within(archs: list[Architecture], costs: Costs, limit: float) -> list[Architecture]:
