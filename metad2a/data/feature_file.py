@@ -2,20 +2,19 @@
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, Int64
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 import metad2a
 from metad2a.errors import DataError
 from metad2a.runtime import atomic_path
+from metad2a.tensor_file import has_header, read_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -80,12 +79,19 @@ def read_features(path: str | Path) -> tuple[FeatureInfo, Float32[Tensor, "I F"]
     path = Path(path)
     if not path.is_file():
         raise DataError(f"feature file {path} does not exist.")
+    kind = "a checkpoint" if has_header(path, _CHECKPOINT_HEADER) else "not written by metad2a"
+    header, tensors = read_tensors(
+        path,
+        _HEADER,
+        newest=SCHEMA_VERSION,
+        stranger=f"holds no features of images: it is {kind}.",
+        error=DataError,
+    )
     try:
-        with safe_open(path, framework="pt") as file:
-            info = _parse_header(path, file.metadata() or {})
-            features, offsets = file.get_tensor("features"), file.get_tensor("offsets").numpy()
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is no safetensors file, or a damaged one: {error}. Get it again.") from error
+        info = FeatureInfo(str(header["name"]), tuple(map(str, header["classes"])), str(header["embedder"]))
+        features, offsets = tensors["features"], tensors["offsets"].numpy()
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
     if not _fit(info, features, offsets):
         raise DataError(f"{path} is damaged: its features, offsets and classes do not fit. Get it again.")
     return info, features, offsets
@@ -93,11 +99,7 @@ def read_features(path: str | Path) -> tuple[FeatureInfo, Float32[Tensor, "I F"]
 
 def holds_features(path: str | Path) -> bool:
     """Return whether ``path`` is a safetensors file of features, rather than of something else."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _HEADER in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
+    return has_header(path, _HEADER)
 
 
 def _fit(info: FeatureInfo, features: Tensor, offsets: np.ndarray) -> bool:
@@ -142,21 +144,3 @@ def _file_header(info: FeatureInfo, offsets: Int[np.ndarray, " boundaries"], dim
     header = json.dumps(content, ensure_ascii=False).encode()
     header += b" " * (-len(header) % _ALIGNMENT)
     return struct.pack("<Q", len(header)) + header
-
-
-def _parse_header(path: Path, metadata: Mapping[str, str]) -> FeatureInfo:
-    if _HEADER not in metadata:
-        kind = "a checkpoint" if _CHECKPOINT_HEADER in metadata else "not written by metad2a"
-        raise DataError(f"{path} holds no features of images: it is {kind}.")
-    try:
-        header: dict[str, Any] = json.loads(metadata[_HEADER])
-        version, writer = int(header["schema_version"]), header["metad2a_version"]
-        info = FeatureInfo(str(header["name"]), tuple(map(str, header["classes"])), str(header["embedder"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
-    if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path} was written by metad2a {writer} in format {version}; this is metad2a "
-            f"{metad2a.__version__}, which reads formats up to {SCHEMA_VERSION}. Upgrade metad2a."
-        )
-    return info

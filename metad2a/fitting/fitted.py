@@ -1,6 +1,5 @@
 """Trained networks in a file: safetensors, with a card in its header that says all that is needed to use them."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,17 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import metad2a
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, UserError
 from metad2a.fitting.network import EVALUATION_BATCH, evaluation_batch, normalizer
-from metad2a.runtime import atomic_path
 from metad2a.spaces.networks.lean import lean
 from metad2a.spaces.registry import get_space
+from metad2a.tensor_file import read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -136,10 +133,7 @@ class FittedNetwork:
 def save_network(path: str | Path, network: nn.Module, card: Card) -> None:
     """See ``FittedNetwork.save``."""
     _check_suffix(Path(path))
-    text = json.dumps(card.to_dict(), allow_nan=False, ensure_ascii=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_HEADER: text})
+    write_tensors(path, _HEADER, card.to_dict(), network.state_dict())
 
 
 def load_fitted(source: str | Path, *, device: str = "cpu") -> FittedNetwork:
@@ -164,7 +158,17 @@ def load_fitted(source: str | Path, *, device: str = "cpu") -> FittedNetwork:
             f"{CHECKPOINTS}/{BEST_FILE}."
         )
     _check_suffix(path)
-    card, tensors = _read(path)
+    header, tensors = read_tensors(
+        path,
+        _HEADER,
+        newest=SCHEMA_VERSION,
+        stranger="holds no trained network: `metad2a fit-network` writes them, with a card.",
+        error=CheckpointError,
+    )
+    try:
+        card = Card.from_dict(header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the card is damaged ({error!r}). Get the file again.") from error
     try:
         space = get_space(card.space)
         network = space.build(space.parse(card.arch), len(card.classes), **card.scale)
@@ -177,28 +181,3 @@ def load_fitted(source: str | Path, *, device: str = "cpu") -> FittedNetwork:
 def _check_suffix(path: Path) -> None:
     if path.suffix != SUFFIX:
         raise CheckpointError(f"{path}: the name of a trained network's file ends in {SUFFIX}.")
-
-
-def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = _card(path, file.metadata() or {})
-            return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one: {error}.") from error
-
-
-def _card(path: Path, metadata: Mapping[str, str]) -> Card:
-    if _HEADER not in metadata:
-        raise CheckpointError(f"{path} holds no trained network: `metad2a fit-network` writes them, with a card.")
-    try:
-        content = json.loads(metadata[_HEADER])
-        version = int(content["schema_version"])
-        if version <= SCHEMA_VERSION:
-            return Card.from_dict(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the card is damaged ({error!r}). Get the file again.") from error
-    raise CheckpointError(
-        f"{path} has format {version}; this is metad2a {metad2a.__version__}, which reads formats up to "
-        f"{SCHEMA_VERSION}. Upgrade metad2a."
-    )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 import metad2a
 from metad2a.errors import CheckpointError, unknown_name
-from metad2a.runtime import atomic_path
 from metad2a.spaces.networks.supernet import Supernet
+from metad2a.tensor_file import has_header, read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -106,13 +104,8 @@ class TrainedSupernet:
             "metad2a_version": metad2a.__version__,
             "size": self.net.size,
         } | {name: getattr(self, name) for name in _TOLD}
-        tensors = {
-            _WEIGHTS + name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()
-        }
-        tensors[_SEEN] = torch.from_numpy(self.seen)
-        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_HEADER: text})
+        tensors = {_WEIGHTS + name: value for name, value in self.net.state_dict().items()}
+        write_tensors(path, _HEADER, header, tensors | {_SEEN: torch.from_numpy(self.seen)})
 
     @classmethod
     def load(cls, path: str | Path) -> "TrainedSupernet":
@@ -127,7 +120,13 @@ class TrainedSupernet:
                 f"there is no supernet {path}. `metad2a train supernet` makes one: its run folder has "
                 f"checkpoints/{SUPERNET_FILE}."
             )
-        header, tensors = _read(path)
+        header, tensors = read_tensors(
+            path,
+            _HEADER,
+            newest=SCHEMA_VERSION,
+            stranger="holds no supernet: `metad2a train supernet` writes them.",
+            error=CheckpointError,
+        )
         try:
             told = {name: header[name] for name in _TOLD}
             told |= {name: tuple(told[name]) for name in ("classes", "mean", "std")}
@@ -141,11 +140,7 @@ class TrainedSupernet:
 
 def is_supernet(path: str | Path) -> bool:
     """Return whether ``path`` is a file that ``TrainedSupernet.save`` wrote, of whatever version."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _HEADER in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
+    return has_header(path, _HEADER)
 
 
 def image_keys(images: UInt8[Tensor, "n 3 s s"]) -> Int64[np.ndarray, " n"]:
@@ -153,28 +148,3 @@ def image_keys(images: UInt8[Tensor, "n 3 s s"]) -> Int64[np.ndarray, " n"]:
     pixels = images.cpu().contiguous().numpy()
     digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in pixels)
     return np.frombuffer(digests, np.int64).copy()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = _header(path, file.metadata() or {})
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one: {error}.") from error
-
-
-def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if _HEADER not in metadata:
-        raise CheckpointError(f"{path} holds no supernet: `metad2a train supernet` writes them.")
-    try:
-        header: dict[str, Any] = json.loads(metadata[_HEADER])
-        version = int(header["schema_version"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
-    if version > SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{path} has format {version}; this is metad2a {metad2a.__version__}, which reads formats up to "
-            f"{SCHEMA_VERSION}. Upgrade metad2a."
-        )
-    return header

@@ -3,7 +3,6 @@
 Such a file holds no code: opening one that somebody else made is safe.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import metad2a
@@ -22,7 +19,7 @@ from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
 from metad2a.models.reference import Reference
 from metad2a.models.surrogate import Surrogate
-from metad2a.runtime import atomic_path
+from metad2a.tensor_file import read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -111,16 +108,12 @@ class Checkpoint:
             "parts": {name: part.config for name, part in self.parts.items()},
         } | {name: getattr(self, name) for name in _FIELDS}
         tensors = {
-            f"{name}.{key}": tensor.detach().cpu().contiguous()
-            for name, part in self.parts.items()
-            for key, tensor in part.state.items()
+            f"{name}.{key}": tensor for name, part in self.parts.items() for key, tensor in part.state.items()
         }
         if self.reference is not None:
             header[_REFERENCE] = self.reference.header()
             tensors |= {f"{_REFERENCE}.{key}": tensor for key, tensor in self.reference.tensors().items()}
-        text = json.dumps(header, allow_nan=False, ensure_ascii=False)
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_HEADER: text})
+        write_tensors(path, _HEADER, header, tensors)
 
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
@@ -348,30 +341,15 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """Return the header, its version checked, and the tensors by part."""
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = _parse_header(path, file.metadata() or {})
-            tensors: dict[str, dict[str, Tensor]] = {}
-            for name in file.keys():  # noqa: SIM118 - the file is no mapping
-                part, _, key = name.partition(".")
-                tensors.setdefault(part, {})[key] = file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or a damaged one: {error}.") from error
+    header, found = read_tensors(
+        path,
+        _HEADER,
+        newest=SCHEMA_VERSION,
+        stranger="holds no checkpoint: metad2a did not write it as one.",
+        error=CheckpointError,
+    )
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in found.items():
+        part, _, key = name.partition(".")
+        tensors.setdefault(part, {})[key] = tensor
     return header, tensors
-
-
-def _parse_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if _HEADER not in metadata:
-        raise CheckpointError(f"{path} holds tensors, but metad2a did not write it: it has no metad2a header.")
-    try:
-        header = json.loads(metadata[_HEADER])
-        version = int(header["schema_version"])
-        writer = header["metad2a_version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the header is damaged ({error!r}). Get the file again.") from error
-    if version > SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{path} was written by metad2a {writer} in format {version}; this is metad2a "
-            f"{metad2a.__version__}, which reads formats up to {SCHEMA_VERSION}. Upgrade metad2a."
-        )
-    return header

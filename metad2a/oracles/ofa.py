@@ -1,6 +1,5 @@
 """Once-for-All's published predictor of ImageNet accuracies, as an oracle."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -9,15 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import metad2a
 from metad2a.errors import DataError
-from metad2a.runtime import atomic_path
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import DOWNSAMPLING, EXPANSIONS, KERNELS, LAYERS, STAGES
+from metad2a.tensor_file import read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -93,7 +91,15 @@ class AccuracyPredictor:
                 f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
                 f"Take space={MobileNetV3.name}, or a checkpoint for it, or give a table as the oracle."
             )
-        state = _read(path)
+        if not path.is_file():
+            raise DataError(f"there is no oracle {path}. `metad2a import ofa` makes one of Once-for-All's file.")
+        _, state = read_tensors(
+            path,
+            _HEADER,
+            newest=SCHEMA_VERSION,
+            stranger="is no accuracy predictor. Make one of Once-for-All's file with `metad2a import ofa`.",
+            error=DataError,
+        )
         pixels = int(resolution) if str(resolution).isdecimal() else -1
         if pixels not in RESOLUTIONS:
             known = ", ".join(map(str, RESOLUTIONS))
@@ -156,28 +162,6 @@ def write_predictor(path: str | Path, state: Mapping[str, Tensor]) -> None:
         OutputError: the file cannot be written.
     """
     check_state(state, "what is to be written")
-    header = {"schema_version": SCHEMA_VERSION, "space": MobileNetV3.name, "width": WIDTH}
-    tensors = {key: tensor.detach().float().contiguous() for key, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_HEADER)
-            if header is None:
-                raise DataError(
-                    f"the oracle {path} is no accuracy predictor. Make one of Once-for-All's file with "
-                    "`metad2a import ofa`."
-                )
-            version = json.loads(header)["schema_version"]
-            if version > SCHEMA_VERSION:
-                raise DataError(f"the oracle {path} is of a newer version ({version}). Update metad2a.")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"cannot read the oracle {path}: {error}. Make it again with `metad2a import ofa`."
-        ) from error
+    versions = {"schema_version": SCHEMA_VERSION, "metad2a_version": metad2a.__version__}
+    header = versions | {"space": MobileNetV3.name, "width": WIDTH}
+    write_tensors(path, _HEADER, header, {key: tensor.float() for key, tensor in state.items()})
