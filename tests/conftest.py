@@ -230,28 +230,33 @@ def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _untrained(name: str, feature_dim: int = FEATURE_DIM) -> Checkpoint:
+    space = get_space(name)
+    topology = None if space.topology is None else space.topology.nonzero().tolist()
+    size: dict[str, Any] = {"num_types": space.num_types, "num_nodes": space.num_nodes, "hidden": 12, "latent": 8}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = Generator(feature_dim=feature_dim, **size, topology=topology)
+        predictor = Predictor(feature_dim=feature_dim, **size)
+    return Checkpoint(
+        parts={"generator": Part.of(generator), "predictor": Part.of(predictor)},
+        space=name,
+        topology=topology,
+        embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": feature_dim},
+        images_per_class=4,
+        target={"mean": 70.0, "std": 5.0},
+    )
+
+
 @pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Checkpoint]:
     """Return a function that makes an untrained checkpoint; its arguments replace fields of it."""
 
     def make(*parts: str, feature_dim: int = FEATURE_DIM, **fields: Any) -> Checkpoint:
-        topology = NASBench201().topology.nonzero().tolist()
-        size = {"feature_dim": feature_dim, "num_types": 7, "num_nodes": 8, "hidden": 12, "latent": 8}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            models = {"generator": Generator(**size, topology=topology), "predictor": Predictor(**size)}
-            with torch.no_grad():  # an untrained predictor hardly tells architectures apart; this one does
-                models["predictor"].join.weight.mul_(8)
-                models["predictor"].out.weight.mul_(8)
-        whole = Checkpoint(
-            parts={name: Part.of(models[name]) for name in parts or models},
-            space="nasbench201",
-            topology=topology,
-            embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": feature_dim},
-            images_per_class=4,
-            target={"mean": 70.0, "std": 5.0},
-        )
-        return replace(whole, **fields)
+        whole = _untrained("nasbench201", feature_dim)
+        for layer in ("join", "out"):  # an untrained predictor hardly tells architectures apart; this one does
+            whole.parts["predictor"].state[f"{layer}.weight"].mul_(8)
+        return replace(whole, parts={name: whole.parts[name] for name in parts or whole.parts}, **fields)
 
     return make
 
@@ -260,47 +265,21 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
 def make_mobile_checkpoint() -> Callable[..., Checkpoint]:
     """Return a function that makes an untrained checkpoint of both models for a code of MobileNetV3."""
 
-    def make(space: str = "mobilenetv3") -> Checkpoint:
-        own = get_space(space)
-        edges = own.topology
-        topology = None if edges is None else edges.nonzero().tolist()
-        size = {"feature_dim": FEATURE_DIM, "num_types": 29, "num_nodes": 22, "hidden": 12, "latent": 8}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            models = {"generator": Generator(**size, topology=topology), "predictor": Predictor(**size)}
-        return Checkpoint(
-            parts={name: Part.of(model) for name, model in models.items()},
-            space=space,
-            topology=topology,
-            embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": FEATURE_DIM},
-            images_per_class=4,
-            target={"mean": 70.0, "std": 5.0},
-        )
+    def make(space: str = "mobilenetv3", **fields: Any) -> Checkpoint:
+        return replace(_untrained(space), **fields)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def mobile_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mobile_checkpoint(
+    make_mobile_checkpoint: Callable[..., Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Write an untrained generator and predictor of MobileNetV3 networks, which know nine of them."""
-    from metad2a.spaces.mobilenetv3 import MobileNetV3
-
-    space = MobileNetV3()
-    size: dict[str, Any] = {"feature_dim": FEATURE_DIM, "num_types": 29, "num_nodes": 22, "hidden": 12, "latent": 8}
-    topology = space.topology.nonzero().tolist()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        models = {"generator": Generator(**size, topology=topology), "predictor": Predictor(**size)}
+    space = get_space("mobilenetv3")
+    known = tuple(map(space.format, space.sample(9, np.random.default_rng(0))))
     path = tmp_path_factory.mktemp("mobile") / "mobile.safetensors"
-    Checkpoint(
-        parts={name: Part.of(model) for name, model in models.items()},
-        space=space.name,
-        topology=topology,
-        embedder={"name": "pixels", "fingerprint": FINGERPRINT, "dim": FEATURE_DIM},
-        images_per_class=4,
-        target={"mean": 70.0, "std": 5.0},
-        train_archs=tuple(map(space.format, space.sample(9, np.random.default_rng(0)))),
-    ).save(path)
+    make_mobile_checkpoint(train_archs=known).save(path)
     return path
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metad2a.errors import ConfigError
+from metad2a.cli.commands.named_numbers import named_numbers
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.scale import NetworkScale, agreed_scale
 
@@ -31,10 +31,4 @@ def sizes(texts: Sequence[str]) -> dict[str, int]:
     Raises:
         ConfigError: a text has another form.
     """
-    found = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        if not name or not number.isdecimal():
-            raise ConfigError(f"--scale {text}: give a name and a whole number, as in channels=16.")
-        found[name] = int(number)
-    return found
+    return named_numbers("--scale", texts, int, "channels=16")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metad2a.errors import ConfigError
+from metad2a.cli.commands.named_numbers import named_numbers
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,4 @@ def wishes(texts: Sequence[str]) -> dict[str, float]:
     Raises:
         ConfigError: a text has another form.
     """
-    found = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise ConfigError(f"--want {text}: give a name and a number, as in accuracy=0.9.") from None
-    return found
+    return named_numbers("--want", texts, float, "accuracy=0.9")
