@@ -1,5 +1,5 @@
 import argparse
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,17 +9,12 @@ import pytest
 
 from metad2a.spaces.nasbench201 import NASBench201
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "calibrate_recipes.py"
 SMALL = {"epochs": 2, "batch_size": 8, "resolution": 8, "scale": {"channels": 2, "cells": 1}}
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("calibrate_recipes", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def script(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load_script("calibrate_recipes")
     monkeypatch.setattr(module, "VALID", 20)
     monkeypatch.setattr(module, "VARIANTS", {"rank60k": (40, SMALL), "other": (24, SMALL)})
     return module

@@ -1,6 +1,6 @@
-import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,17 +10,10 @@ import pytest
 from metad2a.database.importers.benchmark_order import benchmark_order
 from metad2a.spaces.nasbench201 import NASBench201
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_latency_model.py"
-
 
 @pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measure_latency_model", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("measure_latency_model")
 
 
 def test_devices_are_told_apart(

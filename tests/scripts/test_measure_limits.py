@@ -1,7 +1,7 @@
 """scripts/measure_limits.py on untrained models and the labels that are shipped."""
 
-import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,17 +13,12 @@ from metad2a.search.constraints import Costs
 from metad2a.search.metad2a import MetaD2A
 from metad2a.spaces.scale import NetworkScale
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_limits.py"
 LIMIT = 5.5e8
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measure_limits", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def script(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load_script("measure_limits")
     monkeypatch.setattr(module, "_POOL", 60)
     return module
 
@@ -57,7 +52,7 @@ def test_the_table(
 ) -> None:
     features.save(tmp_path / "images.safetensors")
     oracle = f"{ofa_predictor}:224"
-    given = [SCRIPT.name, str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
+    given = ["measure_limits.py", str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
     more = ["--database", "inherited", "--limits", "5e8", "6e8", "--seeds", "2", "--first", "3"]
     monkeypatch.setattr(sys, "argv", [*given, *more, "--kept", str(tmp_path / "kept")])
     script.main()

@@ -1,8 +1,8 @@
 """The script that says what a supernet's ranking is worth, on one that is tiny."""
 
-import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,20 +14,14 @@ from metad2a.fitting.network import LabelledImages
 from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.supernet import fit_supernet
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_supernet.py"
 RECIPE = Recipe(
     "tiny", epochs=1, batch_size=8, learning_rate=0.05, resolution=8, scale={"width": 10, "downsampling": 8}
 )
 
 
 @pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measure_supernet", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("measure_supernet")
 
 
 def test_ranks_are_told_and_kept(
