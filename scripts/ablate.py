@@ -15,16 +15,13 @@ OUT.json is written as rows come; a finished row is not computed again, a killed
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from metad2a.cli.configuration import compose, quote
 from metad2a.cli.jobs import train
@@ -35,12 +32,11 @@ from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.ranks import rank_quality
-from metad2a.models.arch_features import ArchFeatures
+from metad2a.models.arch_features import PARTS, ArchFeatures
 from metad2a.runtime import numpy_rng, write_text
 from metad2a.search.predictor_ranker import PredictorRanker
 from metad2a.search.ranker import Ranker
 from metad2a.search.surrogate_ranker import SurrogateRanker
-from metad2a.spaces.base import Architecture
 from metad2a.training import surrogate as surrogates
 from metad2a.training import task_ranks
 from metad2a.training.within_tasks import spread_within
@@ -72,7 +68,7 @@ SURROGATES: dict[str, dict[str, Any]] = {
     "labels: accuracy, not its ranks": {"label": "accuracy", "ranks": False},
     "no data-free scores": {"without": "scores"},
     "no pairs of decisions": {"without": "pairs"},
-    "isomorphic cells not averaged": {"without": "averages"},
+    "isomorphic cells not averaged": {"without": "means"},
     "half of the tasks": {"share": 0.5},
     "a quarter of the tasks": {"share": 0.25},
 }
@@ -183,9 +179,10 @@ class Ablation:
         kept = numpy_rng(seed, "ablate", "tasks").permutation(len(tasks))[: max(1, round(share * len(tasks)))]
         rows = data.train_rows[torch.isin(data.task_of[data.train_rows], tasks[torch.from_numpy(kept)])]
         features = self._arch_features[without]
-        spread = spread_within(data.accuracy[rows].double().numpy(), data.task_of[rows].numpy())
-        with _ranked(ranks, spread):
-            made = surrogates.fit_surrogate(data, features, rows, images_per_class=cfg.images_per_class, **model)
+        if not ranks:
+            spread = spread_within(data.accuracy[rows].double().numpy(), data.task_of[rows].numpy())
+            model["rank"] = lambda accuracy: accuracy / spread
+        made = surrogates.fit_surrogate(data, features, rows, images_per_class=cfg.images_per_class, **model)
         checkpoint = surrogates.surrogate_checkpoint(
             made,
             data,
@@ -200,7 +197,7 @@ class Ablation:
     @cached_property
     def _arch_features(self) -> dict[str, ArchFeatures]:
         space = self.material.arch_features.space
-        return {without: Without(space, without) for without in ("", "scores", "pairs", "averages")}
+        return {part: ArchFeatures(space, without=(part,) if part else ()) for part in ("", *PARTS)}
 
     def _figures(self, ranker: Ranker, seed: int) -> dict[str, float]:
         scores = ranker.predict(self.features, self.judge.archs, random_state=seed)
@@ -229,35 +226,6 @@ class Ablation:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=8).hexdigest()
-
-
-class Without(ArchFeatures):
-    """Features without data-free ``scores``, ``pairs`` of decisions, or ``averages`` over isomorphic cells."""
-
-    def __init__(self, space: Any, without: str) -> None:
-        super().__init__(space)
-        self.without = without
-
-    def matrix(self, archs: Sequence[Architecture]) -> Float[np.ndarray, "A D"]:
-        """See ``ArchFeatures.matrix``."""
-        matrix = super().matrix(archs)
-        options = np.array(self.space.options)
-        decisions = int(options.sum())
-        raw = decisions + int(options.sum() ** 2 - (options**2).sum()) // 2 + 1  # and pairs of them, and the size
-        if self.without == "pairs":
-            matrix[:, decisions : raw - 1] = 0
-        elif self.without == "scores":
-            matrix[:, raw:] = 0
-        elif self.without == "averages":
-            matrix[:, :raw] = self._raw(archs)
-        return matrix
-
-
-@contextmanager
-def _ranked(ranks: bool, spread: float) -> Iterator[None]:
-    """Let a surrogate learn accuracies in units of their spread within tasks, in the place of normal ranks."""
-    with mock.patch.object(task_ranks, "normal_ranks", task_ranks.normal_ranks if ranks else lambda x: x / spread):
-        yield
 
 
 def table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:

@@ -1,6 +1,6 @@
 """Numbers that describe an architecture to a kernel model: decisions, pairs of them, scores known for free."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import shipped
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.product import ProductSpace
@@ -21,6 +21,7 @@ SIZE_WEIGHT = 0.5
 SCORE_WEIGHT = 2.0
 MOST_PAIRS = 1000
 """Spaces of more pairs have their decisions alone: no database could tell thousands of pairs apart."""
+PARTS = ("pairs", "scores", "means")
 _CLASSES = 10  # of the networks whose sizes are compared; their number changes no order
 
 
@@ -33,13 +34,19 @@ class ArchFeatures:
 
     Args:
         space: of the architectures.
+        without: parts that are left out, to see what they are worth: ``pairs`` of decisions, training-free
+            ``scores``, ``means`` over isomorphic architectures.
 
     Raises:
         ConfigError: the space's table is not of this space.
+        UnknownNameError: there is no such part.
     """
 
-    def __init__(self, space: ProductSpace) -> None:
-        self.space = space
+    def __init__(self, space: ProductSpace, *, without: Collection[str] = ()) -> None:
+        for name in without:
+            if name not in PARTS:
+                raise unknown_name("part of the features", name, PARTS)
+        self.space, self.without = space, without
 
     def matrix(self, archs: Sequence[Architecture]) -> Float[np.ndarray, "A D"]:
         """Return the features of each architecture, float32."""
@@ -54,7 +61,7 @@ class ArchFeatures:
         one_hot[np.arange(len(archs))[:, None], place] = self.space.used(archs)
         decision = np.repeat(np.arange(len(options)), options)
         first, second = np.nonzero(decision[:, None] < decision[None, :])
-        if len(first) > MOST_PAIRS:
+        if len(first) > MOST_PAIRS or "pairs" in self.without:
             first = second = first[:0]
         sizes = np.log(np.maximum(self.space.params(archs, _CLASSES), 1)).astype(np.float32)
         return np.concatenate(
@@ -85,10 +92,12 @@ class ArchFeatures:
     def _all(self) -> Float[np.ndarray, "A D"]:
         table = self._table
         assert table is not None  # noqa: S101  (whoever comes here has looked)
-        averaged = class_means(self._raw(self._archs), table["isomorphic"].to_numpy())
+        own = self._raw(self._archs)
+        if "means" not in self.without:
+            own = class_means(own, table["isomorphic"].to_numpy())
         names = [name for name in table.column_names if name not in ("arch", "isomorphic")]
-        scores = [normal_ranks(table[name].to_numpy()) for name in names]
-        return np.concatenate([averaged, *(SCORE_WEIGHT * score[:, None] for score in scores)], axis=1)
+        scores = [normal_ranks(table[name].to_numpy()) for name in names if "scores" not in self.without]
+        return np.concatenate([own, *(SCORE_WEIGHT * score[:, None] for score in scores)], axis=1)
 
 
 def scores_file(space: str) -> Path:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from metad2a.data.embedders.base import Embedder
-from metad2a.models.arch_features import ArchFeatures
+from metad2a.models.arch_features import ArchFeatures, normal_ranks
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.reference import class_means
 from metad2a.models.surrogate import Surrogate
@@ -20,7 +20,7 @@ from metad2a.spaces.base import SearchSpace
 from metad2a.training.meta_data import MetaData
 from metad2a.training.ranking import pair_error, spearman_within
 from metad2a.training.reference import reference_of
-from metad2a.training.task_ranks import Label, Ranks, ranks_of, scale_of
+from metad2a.training.task_ranks import Label, Rank, Ranks, ranks_of, scale_of
 
 _SET_DIM = 16
 _EIGHTY = 1.2816  # standard deviations on each side of the mean that hold 80 % of a normal distribution
@@ -52,6 +52,7 @@ def fit_surrogate(
     rho: float = RHO,
     sigma: float = SIGMA,
     tau: float | None = None,
+    rank: Rank = normal_ranks,
 ) -> Surrogate:
     """Return the surrogate of some records.
 
@@ -67,11 +68,12 @@ def fit_surrogate(
         rho: weight of what is special to like data sets; 0: one ranking serves all.
         sigma: weight of what is special to one source of images.
         tau: correlation of scores under different recipes; None: one of ``CORRELATIONS``.
+        rank: see ``ranks_of``.
 
     Raises:
         DatabaseError: no task has enough architectures to rank; see ``ranks_of``.
     """
-    ranks = ranks_of(data, rows, label=label)
+    ranks = ranks_of(data, rows, label=label, rank=rank)
     means = set_means(data, ranks.tasks, images_per_class)
     axes = _principal_axes(means)
     archs = [features.space.parse(data.arch_names[arch]) for arch in ranks.arch]

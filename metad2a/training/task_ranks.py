@@ -18,6 +18,7 @@ from metad2a.training.ranking import mean_of_repeats, spearman_within
 _FEWEST = 4  # architectures of a task, below which their ranks say too little
 _QUARTILES = 1.349  # standard deviations from the lower to the upper quartile of a normal distribution
 Label = Literal["accuracy", "curve"]
+Rank = Callable[[Float[np.ndarray, " A"]], Float[np.ndarray, " A"]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Ranks:
     recipe: Int[np.ndarray, " T"]
 
 
-def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accuracy") -> Ranks:
+def ranks_of(
+    data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accuracy", rank: Rank = normal_ranks
+) -> Ranks:
     """Return the ranks of some records; tasks with too few architectures are left out.
 
     Args:
@@ -53,6 +56,7 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accurac
             which tells better than the accuracy of a short training what becomes of a network in a long one (Ru
             et al., Speedy Performance Estimation for Neural Architecture Search, NeurIPS 2021, of training losses).
             Where a task's losses are not known, it is the accuracy.
+        rank: makes labels of a task comparable with those of others.
 
     Raises:
         DatabaseError: no task has enough architectures; ``curve``, but the losses were not read.
@@ -72,7 +76,7 @@ def ranks_of(data: MetaData, rows: Int[Tensor, " R"], *, label: Label = "accurac
     target = np.zeros(len(distinct))
     for place in np.flatnonzero(sizes >= _FEWEST):
         own = task == place
-        target[own] = _merged_ranks([accuracy[own], *(-loss[own] for loss in losses)])
+        target[own] = _merged_ranks([accuracy[own], *(-loss[own] for loss in losses)], rank)
     recipes = max(len(data.recipes), 1)
     renumbered = np.cumsum(sizes >= _FEWEST) - 1
     return Ranks(
@@ -95,10 +99,10 @@ def _label_columns(data: MetaData, rows: Int[Tensor, " R"], label: Label) -> lis
     return columns
 
 
-def _merged_ranks(columns: list[Float[np.ndarray, " A"]]) -> Float[np.ndarray, " A"]:
-    """Return the normal ranks of the mean normal ranks by the columns that are known."""
-    known = [normal_ranks(column) for column in columns if np.isfinite(column).all()]
-    return normal_ranks(np.mean(known, axis=0))
+def _merged_ranks(columns: list[Float[np.ndarray, " A"]], rank: Rank) -> Float[np.ndarray, " A"]:
+    """Return the ranks of the mean ranks by the columns that are known."""
+    known = [rank(column) for column in columns if np.isfinite(column).all()]
+    return rank(np.mean(known, axis=0))
 
 
 def scale_of(ranks: Ranks, recipe: int = 0) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, UnknownNameError
 from metad2a.models import arch_features
 from metad2a.models.arch_features import PAIR_WEIGHT, SCORE_WEIGHT, ArchFeatures, class_means, normal_ranks
 from metad2a.spaces.mobilenetv3 import MobileNetV3
@@ -74,3 +74,17 @@ def test_means_and_ranks() -> None:
     ranks = normal_ranks(np.array([10.0, 30.0, 20.0, 20.0]))
     assert ranks[0] < ranks[2] == ranks[3] < ranks[1]
     assert ranks[0] == pytest.approx(-ranks[1])
+
+
+def test_parts_can_be_left_out(space: NASBench201, table: Path) -> None:
+    archs = space.sample(5, np.random.default_rng(0))
+    whole = ArchFeatures(space).matrix(archs)
+    assert (ArchFeatures(space, without=["scores"]).matrix(archs) == whole[:, :-1]).all()
+    without_pairs = ArchFeatures(space, without=["pairs"]).matrix(archs)
+    assert (without_pairs == np.delete(whole, range(30, whole.shape[1] - 2), axis=1)).all()
+    own = ArchFeatures(space, without=["means"]).matrix(archs)
+    assert (own[:, -1] == whole[:, -1]).all()
+    assert set(np.unique(own[:, :30])) == {0, 1}
+    assert (own != whole).any()
+    with pytest.raises(UnknownNameError, match="Did you mean 'pairs'"):
+        ArchFeatures(space, without=["pair"])
