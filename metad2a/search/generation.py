@@ -90,11 +90,8 @@ def generate(
     Raises:
         CheckpointError: the generator cannot run free: it was trained with given edges.
     """
-    if not constrained and model.config["topology"] is not None:
-        raise CheckpointError(
-            "this generator cannot decode unconstrained: it was trained with the search space's edges and has "
-            "no network that decides them. Search constrained, or train one with model.constrained=false."
-        )
+    if not constrained:
+        _check_free(model)
 
     def latents(num_sets: int) -> Float[Tensor, "B Z"]:
         draws = draw_sets(features, num_sets, images_per_class, generator)
@@ -103,11 +100,9 @@ def generate(
     costs = costs or Costs(space, len(features.classes))
     steering = Steering(space, costs, limits.known(costs) if steer else {})
     few_sets = latents(_SETS) if constrained else None
-    found: dict[Architecture, None] = {}
-    seen: set[Architecture] = set()
-    sampled = valid = stalled = 0
-    temperature = 1.0
-    while sampled < max(_MOST_DRAWS, _MOST_DRAWS_EACH * n):
+    yields = _Yield(limits, costs)
+    stalled, temperature = 0, 1.0
+    while yields.sampled < max(_MOST_DRAWS, _MOST_DRAWS_EACH * n):
         graphs = model.sample(
             latents(_OFFICIAL_ROUND) if few_sets is None else few_sets.repeat(_GRAPHS_A_ROUND // _SETS, 1),
             rules=space if constrained else None,
@@ -117,30 +112,52 @@ def generate(
         )
         usable = graphs if constrained else graphs[graphs.connected()]
         decoded = [arch for arch in space.decode(usable) if arch is not None]
-        sampled, valid = sampled + len(graphs), valid + len(decoded)
-        new = [arch for arch in dict.fromkeys(decoded) if arch not in seen]
-        seen.update(new)
-        before = len(found)
-        found.update(_admitted(new, limits, costs))
+        gained = yields.add(decoded, sampled=len(graphs))
         steering.learn(decoded)
-        if len(found) >= n or len(seen) >= space.size:
+        if len(yields.found) >= n or len(yields.seen) >= space.size:
             break
-        stalled = stalled + 1 if len(found) - before < _STALLED * len(graphs) else 0
+        stalled = stalled + 1 if gained < _STALLED * len(graphs) else 0
         if constrained and stalled and not steering.rising:
             temperature *= _WARMER
         if few_sets is not None and steering.active and stalled >= _GIVE_UP:
-            reached = within_reach(costs, limits, found, most=n)
-            found.update(dict.fromkeys(likeliest(model, space, few_sets, reached)))
-            sampled, valid = sampled + len(reached), valid + len(reached)
+            yields.fill(likeliest(model, space, few_sets, within_reach(costs, limits, yields.found, most=n)))
             break
-    if len(found) < n:
-        _log.warning("found %d of %d architectures (limits: %s)", len(found), n, limits)
-    return Generation(list(found)[:n], sampled, valid)
+    if len(yields.found) < n:
+        _log.warning("found %d of %d architectures (limits: %s)", len(yields.found), n, limits)
+    return Generation(list(yields.found)[:n], yields.sampled, yields.valid)
 
 
-def _admitted(archs: list[Architecture], limits: Limits, costs: Costs) -> dict[Architecture, None]:
-    allowed = limits.admits(costs, archs).tolist() if archs else []
-    return dict.fromkeys(arch for arch, ok in zip(archs, allowed, strict=True) if ok)
+def _check_free(model: Generator) -> None:
+    if model.config["topology"] is not None:
+        raise CheckpointError(
+            "this generator cannot decode unconstrained: it was trained with the search space's edges and has "
+            "no network that decides them. Search constrained, or train one with model.constrained=false."
+        )
+
+
+class _Yield:
+    """What has been drawn so far: ``seen`` are all architectures, ``found`` those within the limits, in order."""
+
+    def __init__(self, limits: Limits, costs: Costs) -> None:
+        self._limits, self._costs = limits, costs
+        self.found: dict[Architecture, None] = {}
+        self.seen: set[Architecture] = set()
+        self.sampled = self.valid = 0
+
+    def add(self, archs: list[Architecture], *, sampled: int) -> int:
+        """Take the architectures among ``sampled`` graphs; return how many new ones are within the limits."""
+        new = [arch for arch in dict.fromkeys(archs) if arch not in self.seen]
+        self.seen.update(new)
+        allowed = self._limits.admits(self._costs, new).tolist() if new else []
+        admitted = [arch for arch, ok in zip(new, allowed, strict=True) if ok]
+        self.found.update(dict.fromkeys(admitted))
+        self.sampled, self.valid = self.sampled + sampled, self.valid + len(archs)
+        return len(admitted)
+
+    def fill(self, archs: list[Architecture]) -> None:
+        """Take architectures that are known to be within the limits."""
+        self.found.update(dict.fromkeys(archs))
+        self.sampled, self.valid = self.sampled + len(archs), self.valid + len(archs)
 
 
 def check_any(made: Generation, limits: Limits) -> None:

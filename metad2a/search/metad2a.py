@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from jaxtyping import Float
+
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
@@ -179,20 +182,16 @@ class MetaD2A(Ranker):
                 decide edges and is to run unconstrained.
             DataError: an image cannot be read.
         """
-        if n_candidates < 1:
-            raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
-        if refinements is not None and refinements < 0:
-            raise ConfigError(f"refinements={refinements}: give a number of rounds, 0 for none.")
+        _check(n_candidates, refinements)
         self.generator.aim(want)
         limits = Limits(max_params, max_flops, max_latency_ms, max_memory_mb)
         networks = agreed_scale(
             self.space, resolution=resolution, scale=scale, knowing={"the latency table": latency}
         )
-        num_classes = images.num_classes if isinstance(images, ImageSet) else len(images.classes)
         timing: dict[str, float] = {}
-        costs = Costs(self.space, num_classes, latency, networks)
+        costs = Costs(self.space, len(images.classes), latency, networks)
         limits.check_possible(costs)
-        latencies = Latencies(self.space, num_classes, self.device, latency, networks)
+        latencies = Latencies(self.space, len(images.classes), self.device, latency, networks)
         if latency is None and (measure_latency or max_latency_ms is not None):
             with _spent(timing, "measure_s"):
                 costs = replace(costs, latency=latencies.learn(random_state))
@@ -222,15 +221,30 @@ class MetaD2A(Ranker):
         with _spent(timing, "rank_s"):
             predict = self._scorer(features, random_state)
             archs, draws = refine(made.archs, predict, costs, limits, rounds=self._rounds(refinements))
+        candidates = self._candidates(features, archs, draws, costs, latencies, limits, measured, timing)
+        return self._result(candidates, made, features, timing, random_state, latencies)
+
+    def _candidates(
+        self,
+        features: FeatureSet,
+        archs: Sequence[Architecture],
+        draws: Float[np.ndarray, "D A"],
+        costs: Costs,
+        latencies: Latencies,
+        limits: Limits,
+        measured: int,
+        timing: dict[str, float],
+    ) -> tuple[Candidate, ...]:
+        """Return ``archs``, best first, without those that are too slow; the first ones are measured."""
+        with _spent(timing, "rank_s"):
             order = best_first(self.space, archs, draws)
         if latencies.model is not None:
             with _spent(timing, "measure_s"):
-                order = latencies.within(archs, order, max_latency_ms, measure=measured)
+                order = latencies.within(archs, order, limits.max_latency_ms, measure=measured)
         with _spent(timing, "rank_s"):
             ranked = [archs[i] for i in order]
             std = self.deviations(features, ranked)
-            candidates = candidates_of(costs, latencies, ranked, draws[:, order], std)
-        return self._result(candidates, made, features, timing, random_state, latencies)
+            return candidates_of(costs, latencies, ranked, draws[:, order], std)
 
     def _scorer(self, features: FeatureSet, random_state: int) -> Draws:
         return self._ranker._scorer(features, random_state)
@@ -296,6 +310,13 @@ class MetaD2A(Ranker):
             latency=latencies.summary(),
             features=features,
         )
+
+
+def _check(n_candidates: int, refinements: int | None) -> None:
+    if n_candidates < 1:
+        raise ConfigError(f"n_candidates={n_candidates}: at least one candidate is needed.")
+    if refinements is not None and refinements < 0:
+        raise ConfigError(f"refinements={refinements}: give a number of rounds, 0 for none.")
 
 
 def _speaking(checkpoint: Checkpoint, recipe: str | None) -> Checkpoint:
