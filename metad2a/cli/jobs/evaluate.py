@@ -63,6 +63,12 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         write_json(folder / "evaluation.json", result.to_dict())
         tracker.artifact(folder / "evaluation.json", "report")
     output.print_evaluation(result)
+    _write(cfg, result)
+    return result
+
+
+def _write(cfg: DictConfig, result: Evaluation) -> None:
+    """Write the files that were asked for."""
     if cfg.json:
         write_json(cfg.json, result.to_dict())
         output.wrote(cfg.json)
@@ -71,7 +77,6 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
         evaluation_report(Path(cfg.html), result, command=_command(plain(cfg)))
         output.wrote(cfg.html)
-    return result
 
 
 def _oracle(cfg: DictConfig, space: SearchSpace) -> Oracle:
@@ -80,7 +85,8 @@ def _oracle(cfg: DictConfig, space: SearchSpace) -> Oracle:
     if isinstance(oracle, TableOracle):
         return oracle
     content = oracle_digest(oracle, Path(cfg.oracle), [cfg.oracle_column])
-    return Remembered(oracle, space, kept=Kept(cfg.kept), content=content)
+    place = cfg.get("kept")  # not in run folders from before there was this key
+    return Remembered(oracle, space, kept=Kept(place) if place else None, content=content)
 
 
 def _aim(values: dict[str, Any]) -> dict[str, float]:

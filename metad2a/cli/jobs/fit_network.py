@@ -27,12 +27,7 @@ RESULT_FILE = "result.json"
 
 def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> dict[str, Any]:
     """Train one network in ``folder``; write, print and return what it came to."""
-    for key, form in (("arch", "an architecture"), ("dataset", "images")):
-        if not cfg[key]:
-            raise ConfigError(f"{key} is empty: give {form}. Call it as `metad2a fit-network ARCH DATASET`.")
-    check_choice(cfg, "precision", PRECISIONS)
-    if cfg.json:
-        check_writable(cfg.json)
+    _check(cfg)
     values = plain(cfg)
     recipe = Recipe.from_dict(values["recipe"])
     space = get_space(cfg.space)
@@ -42,14 +37,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     space.build(space.parse(cfg.arch), 2, **recipe.scale)  # wrong ones are told before images are read
     device = resolve_device(cfg.device)
     parts = _parts(cfg)
+    trackers = make_trackers(cfg.tracker.names, **values["tracker"]["options"])
     with track(
-        folder,
-        values,
-        run_id=run_id,
-        job="fit-network",
-        seed=cfg.seed,
-        trackers=make_trackers(cfg.tracker.names, **values["tracker"]["options"]),
-        resumed=resume,
+        folder, values, run_id=run_id, job="fit-network", seed=cfg.seed, trackers=trackers, resumed=resume
     ) as tracker:
         loaded = parts.load(recipe.resolution)
         shared = loaded.tell_leaks()
@@ -74,6 +64,15 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         write_json(cfg.json, result)
         output.wrote(cfg.json)
     return result
+
+
+def _check(cfg: DictConfig) -> None:
+    for key, form in (("arch", "an architecture"), ("dataset", "images")):
+        if not cfg[key]:
+            raise ConfigError(f"{key} is empty: give {form}. Call it as `metad2a fit-network ARCH DATASET`.")
+    check_choice(cfg, "precision", PRECISIONS)
+    if cfg.json:
+        check_writable(cfg.json)
 
 
 def _parts(cfg: DictConfig) -> Parts:
