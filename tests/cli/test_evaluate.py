@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,6 +12,7 @@ import pytest
 
 from metad2a.data.features import FeatureSet
 from metad2a.oracles.ofa import AccuracyPredictor
+from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -82,7 +83,20 @@ def test_an_oracle_that_lists_nothing(
     images, checkpoint = "dataset=images.safetensors", f"checkpoint=[{mobile_checkpoint}]"
     command = ["evaluate", images, f"oracle={ofa_predictor}", checkpoint]
     some = ["seeds=1", "candidates=4", "sample=12", "json=a.json"]
-    run(*command, "oracle_column=224", *some).done()
+    asked, evaluated = [], AccuracyPredictor.evaluate
+
+    def interrupted(self: AccuracyPredictor, archs: Sequence[Architecture], *, seed: int = 0) -> Any:
+        asked.append(len(archs))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return evaluated(self, archs, seed=seed)
+
+    with mock.patch.object(AccuracyPredictor, "evaluate", interrupted):
+        assert run(*command, "oracle_column=224", *some).code == 130
+        [folder] = (tmp_path / "runs/evaluate").iterdir()
+        run("resume", folder).done()
+    assert asked[0] == 12
+    assert asked.count(12) == 1, "the sample is not asked again"
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["oracle"], found["archs"]) == ("accuracy.safetensors:224", 12)
     assert set(found["baselines"]) == {"random", "params", "flops", "static"}
