@@ -15,7 +15,7 @@ from metad2a.errors import DataError
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import DOWNSAMPLING, EXPANSIONS, KERNELS, LAYERS, STAGES
-from metad2a.tensor_file import read_tensors, write_tensors
+from metad2a.tensor_file import has_header, read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
 SUFFIX = ".safetensors"
@@ -134,6 +134,11 @@ class AccuracyPredictor:
         pixels = np.eye(len(RESOLUTIONS))[np.full(len(archs), RESOLUTIONS.index(self.resolution))]
         parts = [kernels.reshape(len(archs), -1), expansions.reshape(len(archs), -1), pixels]
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def is_predictor(path: str | Path) -> bool:
+    """Return whether ``path`` is a file that ``write_predictor`` wrote, of whatever version."""
+    return has_header(path, _HEADER)
 
 
 def check_state(state: Mapping[str, Any], name: str) -> None:

@@ -40,12 +40,15 @@ def imported(run: Run, tmp_path: Path) -> str:
 
 
 def test_the_folder_is_imported_and_the_page_can_use_it(
-    imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run, imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pymoo")
     for words in ("latency of layers on note10, at 192, 224 pixels", "wrote ofa/note10.csv.json"):
         assert words in imported
     assert json.loads((tmp_path / "ofa" / "note10.csv.json").read_text())["notes"]["width"] == 120
+    told = run("info", "ofa/accuracy.safetensors").done().out
+    assert "accuracy predictor of: mobilenetv3\nits networks: width 120" in told
+    assert "columns, pixels a side: [112, 128, 144" in told
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE):

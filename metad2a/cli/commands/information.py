@@ -15,15 +15,19 @@ from metad2a.data.features import FeatureSet
 from metad2a.data.prepared import Prepared, is_prepared
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import UserError
+from metad2a.fitting.supernet_file import TrainedSupernet, is_supernet
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.oracles.ofa import RESOLUTIONS, WIDTH, is_predictor
 from metad2a.runtime import cache_dir, resolve_device, shipped
+from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.scale import NetworkScale
 from metad2a.tracking.read import read_run
 
 _PACKAGES = ("torch", "torch-geometric", "lightning-fabric", "hydra-core", "numpy", "scikit-learn", "wandb")
 
 
 def run(what: str | None) -> None:
-    """Describe the installation, or the checkpoint, features, database or run that ``what`` names."""
+    """Describe the installation, or the checkpoint, supernet, features, database or run that ``what`` names."""
     for name, value in (_installation() if what is None else _describe(what)).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         output.console.print(f"[bold]{name}[/bold]: {escape(text)}")
@@ -55,14 +59,16 @@ def _describe(what: str) -> dict[str, Any]:
         return _features(FeatureSet.load(path))
     if is_prepared(path):
         return _prepared(Prepared.open(path))
+    if is_supernet(path) or is_predictor(path):
+        return _supernet(TrainedSupernet.load(path)) if is_supernet(path) else _predictor()
     shipped_file = shipped("data", "pretrained", f"{what}.safetensors")
     if path.suffix == ".safetensors" or shipped_file.is_file():
         return _checkpoint(Checkpoint.load(path if path.suffix == ".safetensors" else shipped_file))
     if (path / "manifest.json").is_file() or shipped("data", what, "manifest.json").is_file():
         return MetaDatabase.load(what).manifest
     raise UserError(
-        f"'{what}' is no checkpoint, database, feature file or run folder. See `metad2a ls` for the shipped ones, "
-        "or give a path."
+        f"'{what}' is no checkpoint, supernet, database, feature file or run folder. See `metad2a ls` for the "
+        "shipped ones, or give a path."
     )
 
 
@@ -82,6 +88,27 @@ def _prepared(prepared: Prepared) -> dict[str, Any]:
     return prepared.manifest | {
         "classes": len(prepared.classes),
         "images of class": f"{min(counts)} to {max(counts)}",
+    }
+
+
+def _supernet(supernet: TrainedSupernet) -> dict[str, Any]:
+    return {
+        "supernet of": MobileNetV3.name,
+        "its networks": str(NetworkScale(supernet.resolution, supernet.net.size)),
+        "parameters": sum(weight.numel() for weight in supernet.net.parameters()),
+        "images that it has seen": len(supernet.seen),
+        "fingerprint": supernet.fingerprint,
+        "scores": supernet.scores,
+        "provenance": supernet.provenance,
+        "classes": supernet.classes,
+    }
+
+
+def _predictor() -> dict[str, Any]:
+    return {
+        "accuracy predictor of": MobileNetV3.name,
+        "its networks": f"width {WIDTH}, with weights of Once-for-All's supernet, on ImageNet",
+        "columns, pixels a side": RESOLUTIONS,
     }
 
 
