@@ -114,7 +114,8 @@ def search(
         typer.Option(help="What a generator with conditions aims at: accuracy=0.9, flops=3e7; may be repeated."),
     ] = None,
     label_recipe: Annotated[
-        str | None, typer.Option(help="Of a checkpoint of several: the recipe that accuracies are predicted for.")
+        str | None,
+        typer.Option(help="Of the recipes that the checkpoint learned from, the one to predict accuracies for."),
     ] = None,
     images_per_class: Annotated[int, typer.Option(help="Images embedded of each class.")] = 50,
     unconstrained: Annotated[
@@ -151,11 +152,13 @@ def search(
     ] = 0.0,
     oracle: Annotated[
         Path | None,
-        typer.Option(help="True accuracies for them, a table or predictor; else networks are trained in --recipe."),
+        typer.Option(help="What they ask: a table, predictor or supernet; else networks are trained in --recipe."),
     ] = None,
-    oracle_column: Annotated[str | None, typer.Option(help="Column of that table; of a predictor: pixels.")] = None,
+    oracle_column: Annotated[
+        str | None, typer.Option(help="Column of a table; pixels of a predictor; a supernet's images.")
+    ] = None,
 ) -> None:
-    """Propose and rank networks for a data set, training nothing (unless --then-train asks for it)."""
+    """Propose and rank networks for a data set, training nothing (unless --then-train or --queries asks for it)."""
     from metad2a.cli.commands import search as command
 
     command.run(
@@ -222,7 +225,7 @@ def train(
 
 @app.command(context_settings=_HYDRA)
 def evaluate(overrides: Overrides = None) -> None:
-    """Compare a search with a table of true accuracies: dataset=IMAGES oracle=FILE oracle_column=NAME."""
+    """Compare a search with true accuracies: dataset=IMAGES oracle=TABLE|PREDICTOR|SUPERNET oracle_column=NAME."""
     from metad2a.cli.commands import hydra_jobs
 
     hydra_jobs.evaluate(overrides or [])
@@ -348,7 +351,9 @@ def ls(
 
 @app.command()
 def info(
-    what: Annotated[str | None, typer.Argument(help="A checkpoint, features, a database or a run folder.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="A checkpoint, a supernet, features, a database or a run.")
+    ] = None,
 ) -> None:
     """Describe this installation, or a checkpoint, a database, a run."""
     from metad2a.cli.commands import information

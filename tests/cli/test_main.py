@@ -82,6 +82,20 @@ def test_a_configuration_can_be_looked_at(run: Run, tmp_path: Path, command: tup
     assert not list(tmp_path.rglob("run.json"))
 
 
+@pytest.mark.parametrize("given", ["a b.safetensors+c.safetensors", "[a b.safetensors,c.safetensors]"])
+def test_checkpoints_are_told_alike_to_evaluate_and_compare(run: Run, given: str) -> None:
+    listed = run("evaluate", f"checkpoint={given}", "--cfg", "job").done().out
+    assert "checkpoint:\n- a b.safetensors\n- c.safetensors\n" in listed
+    assert (
+        "checkpoint: a b.safetensors+c.safetensors\n"
+        in run("compare", f"checkpoint={given}", "--cfg", "job").done().out
+    )
+    assert (
+        "checkpoint:\n- nasbench201-metad2a\n"
+        in run("evaluate", "checkpoint=nasbench201-metad2a", "--cfg", "job").out
+    )
+
+
 @pytest.mark.parametrize("command", HYDRA_COMMANDS)
 def test_configuration_mistakes_common_to_all(run: Run, command: tuple[str, ...]) -> None:
     run(*command, "rnus=here").refused("unknown configuration key 'rnus'", "Did you mean 'runs'?")
@@ -122,6 +136,7 @@ def test_ls(run: Run, tmp_path: Path) -> None:
     for line in (
         "spaces: mobilenetv3, mobilenetv3-compact, nasbench201",
         "embedders: efficientnet-lite0, pixels",
+        "recipes: demo, finetune, finetune_short, inherited,",
         "runs: none",
     ):
         assert line in text
@@ -144,7 +159,9 @@ def test_info(run: Run, database: Path, trained: dict[str, Path]) -> None:
     text = run("info", trained["predictor"] / "checkpoints/best.safetensors").done().out
     assert "space: nasbench201" in text
     assert '"database": "tiny"' in text
-    run("info", "nothing").refused("'nothing' is no checkpoint, database, feature file or run folder", "metad2a ls")
+    run("info", "nothing").refused(
+        "'nothing' is no checkpoint, supernet, database, feature file or run folder", "metad2a ls"
+    )
     run("info", "away.safetensors").refused("no checkpoint away.safetensors")
 
 

@@ -8,6 +8,7 @@ from metad2a.cli.configuration import options
 from metad2a.data.embedders.reference import form
 from metad2a.data.forms import image_names
 from metad2a.errors import unknown_name
+from metad2a.fitting.recipes import recipe_names
 from metad2a.runtime import shipped
 from metad2a.tracking.read import list_runs
 
@@ -19,6 +20,7 @@ def run(what: str) -> None:
         "databases": lambda: sorted(path.parent.name for path in shipped("data").glob("*/manifest.json")),
         "experiments": lambda: options("experiment"),
         "images": image_names,
+        "recipes": recipe_names,
         "runs": _runs,
     }
     if what != "all" and what not in kinds:
