@@ -1,6 +1,6 @@
 """Taking a network away: a folder with its Python code, its weights, an ONNX file and a card."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,19 +93,21 @@ def export_candidates(
     top: int = 1,
     *,
     trained: Mapping[int, FittedNetwork] | None = None,
+    also: Collection[int] = (),
     classes: Sequence[str] | None = None,
     onnx: bool | None = None,
     command: str | None = None,
 ) -> list[Path]:
-    """Export the first candidates of a search to ``folder/rank1``, ``folder/rank2`` ..., and return these folders.
+    """Export candidates of a search to ``folder/rank1``, ``folder/rank2`` ..., and return these folders.
 
     ``folder`` appears whole or not at all; one of an earlier call is replaced, whatever ``top`` was.
 
     Args:
         result: of the search.
         folder: where.
-        top: how many candidates; all of them if there are fewer.
-        trained: networks of candidates that were trained, by rank.
+        top: how many of the first candidates; all of them if there are fewer.
+        trained: networks of candidates that were trained, by rank; these are exported whatever ``top`` is.
+        also: ranks of others that are.
         classes: names of the classes of the data set.
         onnx: see ``export_network``.
         command: what the user typed, for the cards.
@@ -116,7 +118,8 @@ def export_candidates(
     if top < 1:
         raise ConfigError(f"top={top}: export at least one candidate.")
     search = {"checkpoint": result.checkpoint, "seed": result.seed, "dataset": result.dataset}
-    candidates = result.candidates[:top]
+    more = {*(trained or ()), *also}
+    candidates = [one for one in result.candidates if one.rank <= top or one.rank in more]
     with new_folder(Path(folder)) as place:
         for one in candidates:
             weights = (trained or {}).get(one.rank)

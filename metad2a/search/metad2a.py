@@ -256,23 +256,33 @@ class MetaD2A(Ranker):
     def _rounds(self, refinements: int | None) -> int:
         return (0 if self.surrogate is None else _REFINEMENTS) if refinements is None else refinements
 
+    def check_queries(self) -> None:
+        """Refuse to spend true evaluations where nothing can learn from them.
+
+        Raises:
+            CheckpointError: the checkpoint has no surrogate, which is what learns from evaluations.
+        """
+        self._learning()
+
     def query_searcher(self, result: SearchResult) -> SurrogateSearcher:
         """Return the searcher that spends true evaluations on the candidates of ``result``.
 
         Raises:
-            CheckpointError: the checkpoint has no surrogate, which is what learns from evaluations.
+            CheckpointError: see ``check_queries``.
             ConfigError: the result does not know its features.
         """
+        ranker = self._learning()
+        if result.features is None:
+            raise ConfigError("the result does not know the features it was found with. Search again.")
+        return ranker.searcher(result.features, [self.space.parse(one.arch) for one in result.candidates])
+
+    def _learning(self) -> SurrogateRanker:
         if self._surrogate_ranker is None:
             raise CheckpointError(
                 "to learn from true evaluations a checkpoint needs a surrogate (metad2a train surrogate). "
                 "This one has none: train the first candidates instead (--then-train)."
             )
-        if result.features is None:
-            raise ConfigError("the result does not know the features it was found with. Search again.")
-        return self._surrogate_ranker.searcher(
-            result.features, [self.space.parse(one.arch) for one in result.candidates]
-        )
+        return self._surrogate_ranker
 
     def searcher(self, result: SearchResult) -> Ranked:
         """Return the searcher that proposes the candidates of ``result``, best first."""

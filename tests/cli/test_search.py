@@ -140,6 +140,17 @@ def test_the_result_explains_itself(run: Run, tmp_path: Path, npz: Path, checkpo
         assert sentence in outcome.out
 
 
+def test_what_it_advises_keeps_to_what_was_asked_for(run: Run, npz: Path, checkpoints: list[str]) -> None:
+    limits = ("--max-params", "9e5", "--max-memory-mb", "5.5", "--candidates", 12, "--seed", 3)
+    told = "--max-params 900000 --max-memory-mb 5.5 --candidates 12 --seed 3"
+    steps = [line for line in run("search", npz, *checkpoints, *limits).done().out.splitlines() if "Next: " in line]
+    again = [line for line in steps if "metad2a search" in line]
+    assert again
+    assert all(told in line for line in again)
+    plainly = run("search", npz, *checkpoints, "--images-per-class", 50).done().out
+    assert not any(option in plainly for option in ("--images-per-class", "--seed", "--candidates", "--max-flops"))
+
+
 def test_the_networks_can_be_taken_away(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
     search = ("search", npz, *checkpoints, "--candidates", 8, "--top", 2, "--no-onnx", "--json", "found.json")
     run(*search, "--export", "networks").done()
@@ -288,6 +299,7 @@ def test_images_that_cannot_be_used(
         (["--pareto", "latency_ms"], ["latencies are not known", "--latency"]),
         (["--latency-table", "no.csv"], ["cannot read no.csv", "columns 'arch' and 'ms'"]),
         (["--max-latency-ms", "1e-9"], ["max_latency_ms=1e-09", "fastest", "Raise the limit"]),
+        (["--oracle", "t.csv", "--oracle-column", "a"], ["--oracle t.csv: nothing would ask it", "--queries K"]),
         (["--json", "."], ["cannot write", "folder"]),
         (["--html", "file/report.html"], ["cannot write", "file/report.html"]),
     ],

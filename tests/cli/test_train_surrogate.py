@@ -87,11 +87,17 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     rows = zip(map(space.format, archs), space.params(archs, 3) / 1e5 + 50, strict=True)
     (tmp_path / "t.csv").write_text("arch,mine\n" + "".join(f"{arch},{value}\n" for arch, value in rows))
     table = ("--oracle", "t.csv", "--oracle-column", "mine")
-    outcome = run(*search, *table, "--queries", 6, "--json", "found.json").done()
+    export = ("--export", "nets", "--top", 1, "--no-onnx")
+    outcome = run(*search, *table, "--queries", 6, "--json", "found.json", *export).done()
     queries = json.loads((tmp_path / "found.json").read_text())["queries"]
     assert len(queries["trail"]) == 6
     assert queries["accuracy"] == max(row["accuracy"] for row in queries["trail"])
     assert f"best: {queries['accuracy']:.2f} %" in outcome.out
+    found = json.loads((tmp_path / "found.json").read_text())["candidates"]
+    assert found[queries["rank"] - 1]["arch"] == queries["best"]
+    assert f"(rank {queries['rank']} of the candidates)" in outcome.out
+    assert {path.name for path in (tmp_path / "nets").iterdir()} == {"rank1", f"rank{queries['rank']}"}
+    assert queries["rank"] > 1, "or this shows nothing"
     few = run(*search, *table, "--queries", 30, "--enough", 100).done().out
     assert "1 evaluations by" in few
     assert "the next one promised only" in few
@@ -100,7 +106,7 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     )
     trained_ones = (*search, "--queries", 2, "--recipe", "quick.yaml", "--train-seeds", 2)
     first = run(*trained_ones).done().out
-    assert "by training:quick" in first
+    assert "by training:quick, on validation images" in first
     with mock.patch.object(candidate_trainer, "fit_found", side_effect=AssertionError("trained again")):
         assert run(*trained_ones).done().out.splitlines()[-2:] == first.splitlines()[-2:]
     with mock.patch.object(candidate_trainer, "fit_found", side_effect=KeyboardInterrupt):

@@ -221,6 +221,8 @@ def test_a_candidate_with_its_trained_network(result: SearchResult, tmp_path: Pa
     about = trained(5).card
     own = FittedNetwork(network, Card(**{**vars(about), "arch": best.arch, "classes": tuple("abcde")}))
     [folder] = export_candidates(result, tmp_path / "out", trained={1: own}, onnx=False)
+    names = [path.name for path in export_candidates(result, tmp_path / "more", also=[3], onnx=False)]
+    assert names == ["rank1", "rank3"]
     content = card(folder)
     assert (content["classes"], content["scale"]) == (list("abcde"), SMALL)
     assert content["search"]["params"] == best.params > content["params"]

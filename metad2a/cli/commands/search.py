@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metad2a.cli import output
 from metad2a.cli.commands.scale import Told
-from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, train
+from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, rank_of, train
 from metad2a.cli.commands.search_wanted import Wanted, wishes
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
@@ -35,6 +36,16 @@ if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
 __all__ = ["Told", "Wanted", "command_line", "run", "wishes"]
 
 _SPACE = "nasbench201"  # where none is named
+_DECIDING = (  # options with numbers, and the arguments of ``MetaD2A.search`` that they are
+    ("--max-params", "max_params"),
+    ("--max-flops", "max_flops"),
+    ("--max-latency-ms", "max_latency_ms"),
+    ("--max-memory-mb", "max_memory_mb"),
+    ("--candidates", "n_candidates"),
+    ("--images-per-class", "images_per_class"),
+    ("--refinements", "refinements"),
+    ("--seed", "random_state"),
+)
 _INSPECTED = (
     20_000  # images, above which a report does without: looking at all of them takes longer than the search
 )
@@ -67,6 +78,8 @@ def run(
     """
     _check(options, wanted, latency_table)
     model = _model(space, checkpoint, label_recipe, device)
+    if wanted.queries:
+        model.check_queries()
     oracle = oracle_of(model.space, wanted)
     networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
     check_recipe(model.space, networks, wanted)
@@ -82,7 +95,7 @@ def run(
         **options,
     )
     assert result.features is not None  # noqa: S101  (the search has just made them)
-    again = _again(space, checkpoint, label_recipe, scale, latency_table)
+    again = _again(space, checkpoint, label_recipe, scale, latency_table, options)
     explanation = explain(model, result.features, result, images=images, again=again)
     output.print_search(result, wanted.top)
     if wanted.pareto is not None:
@@ -109,9 +122,14 @@ def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, d
 
 
 def _again(
-    space: str | None, checkpoint: list[str], label_recipe: str | None, scale: Told, latency_table: Path | None
+    space: str | None,
+    checkpoint: list[str],
+    label_recipe: str | None,
+    scale: Told,
+    latency_table: Path | None,
+    options: dict[str, Any],
 ) -> str:
-    """Return the options that decide what is searched for, as they were typed."""
+    """Return the options that decide what is found, as far as they are not the usual ones."""
     told: list[tuple[str, object]] = [("--space", space), *(("--checkpoint", one) for one in checkpoint)]
     told += [
         ("--resolution", scale.resolution),
@@ -119,7 +137,15 @@ def _again(
         *(("--scale", text) for text in scale.texts),
         ("--latency-table", latency_table),
     ]
-    return shlex.join(str(text) for option, value in told if value is not None for text in (option, value))
+    usual = signature(MetaD2A.search).parameters
+    told += [(option, _plain(options[name])) for option, name in _DECIDING if options[name] != usual[name].default]
+    told += [("--want", f"{name}={_plain(value)}") for name, value in options["want"].items()]
+    words = [str(text) for option, value in told if value is not None for text in (option, value)]
+    return shlex.join([*words, *([] if options["constrained"] else ["--unconstrained"])])
+
+
+def _plain(number: float | int) -> str:
+    return f"{number:.0f}" if float(number).is_integer() else str(number)
 
 
 def _scale(
@@ -145,12 +171,7 @@ def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) 
     for name, value in counts.items():
         if value < 1:
             raise ConfigError(f"{name} {value}: give a number of at least 1.")
-    if wanted.then_train < 0:
-        raise ConfigError(f"--then-train {wanted.then_train}: give the number of candidates to train.")
-    if wanted.queries < 0 or wanted.enough < 0:
-        raise ConfigError(f"--queries {wanted.queries} --enough {wanted.enough}: give 0 or more.")
-    if wanted.oracle is not None and wanted.oracle_column is None:
-        raise ConfigError(f"--oracle {wanted.oracle}: which column? Give --oracle-column.")
+    _check_evaluations(wanted)
     for path in (wanted.json, wanted.html):
         if path is not None:
             check_writable(path)
@@ -163,6 +184,17 @@ def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) 
     output.check_cost(wanted.pareto, timed=timed)
 
 
+def _check_evaluations(wanted: Wanted) -> None:
+    if wanted.then_train < 0:
+        raise ConfigError(f"--then-train {wanted.then_train}: give the number of candidates to train.")
+    if wanted.queries < 0 or wanted.enough < 0:
+        raise ConfigError(f"--queries {wanted.queries} --enough {wanted.enough}: give 0 or more.")
+    if wanted.oracle is not None and not wanted.queries:
+        raise ConfigError(f"--oracle {wanted.oracle}: nothing would ask it. Give --queries K: so many evaluations.")
+    if wanted.oracle is not None and wanted.oracle_column is None:
+        raise ConfigError(f"--oracle {wanted.oracle}: which column? Give --oracle-column.")
+
+
 def _write(
     result: SearchResult,
     explanation: Explanation,
@@ -173,7 +205,7 @@ def _write(
 ) -> None:
     if wanted.json is not None:
         more = {"explanation": explanation.to_dict(), "then_train": None if trained is None else trained.to_dict()}
-        more["queries"] = None if queried is None else queried.to_dict()
+        more["queries"] = None if queried is None else queried.to_dict() | {"rank": rank_of(queried.best, result)}
         write_json(wanted.json, result.to_dict() | more)
         output.wrote(wanted.json)
     if wanted.html is not None:
@@ -201,6 +233,7 @@ def _write(
             wanted.export,
             wanted.top,
             trained=networks,
+            also=[] if queried is None else [rank_of(queried.best, result)],
             classes=opened.classes,
             onnx=wanted.onnx,
             command=command_line(),

@@ -91,8 +91,13 @@ def query(
             enough=wanted.enough,
             on_query=output.print_query,
         )
-    output.print_queried(queried, name, asked=wanted.queries)
+    output.print_queried(queried, name, asked=wanted.queries, rank=rank_of(queried.best, result))
     return queried
+
+
+def rank_of(arch: str, result: SearchResult) -> int:
+    """Return the rank of the candidate with that text."""
+    return next(one.rank for one in result.candidates if one.arch == arch)
 
 
 def _trainings(
@@ -112,7 +117,8 @@ def _trainings(
         folder=wanted.runs / _TRAININGS,
         fabric=one_device(resolve_device(device)),
     )
-    return trainer.name, partial(trainer.accuracies, seeds=range(wanted.train_seeds))
+    name = f"{trainer.name}, on validation images"
+    return name, partial(trainer.accuracies, seeds=range(wanted.train_seeds))
 
 
 @contextmanager
