@@ -21,7 +21,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         r"^```\w+\n# (\S+)\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
     ):
         (folder / name).write_text(text, encoding="utf-8")
-    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    written = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    assert written["tool"]["setuptools"]["py-modules"] == ["stacks"], (
+        "of several files setuptools packs none unasked"
+    )
+    project = written["project"]
     info = folder / f"{project['name']}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
