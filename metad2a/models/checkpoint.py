@@ -215,7 +215,12 @@ class Checkpoint:
             raise CheckpointError(
                 f"the two checkpoints hold {held}. Give one generator and a predictor or several (or a surrogate)."
             )
-        a.check(space=b.space, embedder_fingerprint=b.embedder["fingerprint"])
+        if a.space != b.space:
+            raise CheckpointError(
+                f"the checkpoints of {'+'.join(sorted(a.parts))} and {'+'.join(sorted(b.parts))} are for different "
+                f"search spaces, '{a.space}' and '{b.space}'. Give files of one space."
+            )
+        a.check(embedder_fingerprint=b.embedder["fingerprint"])
         return Checkpoint(
             parts={**a.parts, **b.parts},
             space=a.space,

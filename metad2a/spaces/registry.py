@@ -1,7 +1,8 @@
 """Search spaces by name."""
 
 from metad2a import plugins
-from metad2a.spaces.base import SearchSpace
+from metad2a.errors import ArchitectureError
+from metad2a.spaces.base import Architecture, SearchSpace
 
 
 def get_space(name: str) -> SearchSpace:
@@ -12,3 +13,33 @@ def get_space(name: str) -> SearchSpace:
     """
     space: SearchSpace = plugins.load("spaces", name)()
     return space
+
+
+def parse_in(space: SearchSpace, text: str, option: str) -> Architecture:
+    """Return the architecture that ``text`` is in ``space``, for a command that was told of the space, or was not.
+
+    Args:
+        space: of the architecture.
+        text: of the architecture.
+        option: what names a space, up to its name.
+
+    Raises:
+        ArchitectureError: it is none; if it is one of another space, the message says how to name that.
+    """
+    try:
+        return space.parse(text)
+    except ArchitectureError as error:
+        other = next((name for name in plugins.names("spaces") if _reads(get_space(name), text)), None)
+        if other is None:
+            raise
+        raise ArchitectureError(
+            f"'{text}' is of the space '{other}', not '{space.name}': give {option}{other}."
+        ) from error
+
+
+def _reads(space: SearchSpace, text: str) -> bool:
+    try:
+        space.parse(text)
+    except ArchitectureError:
+        return False
+    return True

@@ -47,7 +47,7 @@ def test_what_is_refused(run: Run, tmp_path: Path) -> None:
     run("export", CELL, "out").refused("--num-classes")
     run("export", "|none", "out", "--num-classes", 2).refused("is no architecture of 'nasbench201'")
     run("export", CELL, "out", "--num-classes", 2, "--space", "mobilenetv3").refused(
-        "no architecture of 'mobilenetv3'"
+        "is of the space 'nasbench201', not 'mobilenetv3': give --space nasbench201"
     )
     run("export", CELL, "out", "--num-classes", 2, "--scale", "channels").refused("--scale channels", "channels=16")
     run("export", CELL, "out", "--num-classes", 2, "--scale", "depth=2").refused("unknown scale option", "depth")

@@ -91,6 +91,16 @@ def test_unknown_decisions_are_found_in_the_text(run: Run, here: Path, arch: str
     assert not (here / "net").exists()
 
 
+def test_the_space_of_an_architecture_is_told(run: Run, here: Path) -> None:
+    arch = ARCH.replace("~k7", "~k3")
+    run("export", arch, "net", "--num-classes", 2).refused(
+        "is of the space 'mobilenetv3', not 'nasbench201': give --space mobilenetv3"
+    )
+    run("fit-network", arch, "images.npz", "init=supernet.safetensors").refused("give space=mobilenetv3")
+    cell = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    run("fit-network", cell, "images.npz", "space=mobilenetv3").refused("give space=nasbench201")
+
+
 def test_a_supernet_of_another_width(run: Run, here: Path) -> None:
     build = ("build-database", "space=mobilenetv3", "recipe=inherited", "recipe.supernet=supernet.safetensors")
     images = ("label_source=images", "label_source.mine.images=images.npz", "label_source.mine.source=mine")

@@ -133,7 +133,7 @@ def test_merge() -> None:
     more = replace(predictor, train_archs=(*generator.train_archs[:1], "another"))
     assert Checkpoint.merge(more, generator).train_archs == (*generator.train_archs, "another")
     other = replace(predictor, space="mobilenetv3")
-    with pytest.raises(CheckpointError, match=r"search space 'nasbench201', not for 'mobilenetv3'"):
+    with pytest.raises(CheckpointError, match=r"of generator and predictor .* 'nasbench201' and 'mobilenetv3'"):
         Checkpoint.merge(generator, other)
     other = replace(predictor, embedder={"name": "pixels", "fingerprint": "xyz", "dim": 10})
     with pytest.raises(CheckpointError, match=r"\(abc\), these are of another embedder \(xyz\)"):

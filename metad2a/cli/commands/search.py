@@ -78,11 +78,11 @@ def run(
     """
     _check(options, wanted, latency_table)
     model = _model(space, checkpoint, label_recipe, device)
-    if wanted.queries:
-        model.check_queries()
     oracle = oracle_of(model.space, wanted)
     networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
     check_recipe(model.space, networks, wanted)
+    if wanted.queries:
+        model.check_queries()
     opened = open_data(images)
     parts = parts_of(opened, wanted)
     result = model.search(

@@ -17,7 +17,7 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.starting import with_size_of
 from metad2a.oracles.supernet import open_supernet
 from metad2a.runtime import check_writable, resolve_device, write_json
-from metad2a.spaces.registry import get_space
+from metad2a.spaces.registry import get_space, parse_in
 from metad2a.tracking.base import Tracker
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
@@ -31,10 +31,11 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     values = plain(cfg)
     recipe = Recipe.from_dict(values["recipe"])
     space = get_space(cfg.space)
+    arch = parse_in(space, cfg.arch, "space=")  # before what else does not fit its space
     supernet = open_supernet(cfg.init) if cfg.init else None
     if supernet is not None:
         recipe = with_size_of(supernet, space, recipe)
-    space.build(space.parse(cfg.arch), 2, **recipe.scale)  # wrong ones are told before images are read
+    space.build(arch, 2, **recipe.scale)  # wrong ones are told before images are read
     device = resolve_device(cfg.device)
     parts = _parts(cfg)
     trackers = make_trackers(cfg.tracker.names, **values["tracker"]["options"])
@@ -45,7 +46,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         shared = loaded.tell_leaks()
         fit = fit_found(
             space,
-            space.parse(cfg.arch),
+            arch,
             loaded,
             recipe,
             seed=cfg.seed,
