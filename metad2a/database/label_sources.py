@@ -54,7 +54,7 @@ class LabelSource:
     def __post_init__(self) -> None:
         listed = self.task_list is not None
         rules = {
-            "licence": (bool(self.licence), "said in words: under which licence are the images?"),
+            "licence": (bool(self.licence), "said in words, such as 'CC BY 4.0'"),
             "tasks": (
                 self.tasks >= 0 and (listed or self.tasks + self.valid_tasks > 0),
                 "0 or more, and 1 or more together with valid_tasks",

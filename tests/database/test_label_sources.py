@@ -158,8 +158,8 @@ def test_lists_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"licence": ""}, "under which licence"),
-        ({"licence": None}, "under which licence"),
+        ({"licence": ""}, "such as .CC BY 4.0."),
+        ({"licence": None}, "such as .CC BY 4.0."),
         ({"tasks": 0}, "tasks is 0"),
         ({"tasks": -1}, "tasks is -1"),
         ({"tasks": "many"}, "tasks is 'many', but must be a whole number"),
