@@ -88,7 +88,7 @@ def _name_ends(axis: "Axes", lines: Mapping[str, Line]) -> None:
             xytext=(right * margin**0.12, low + place * (high - low)),
             va="center",
             color=COLOURS[numbers.index(name) % len(COLOURS)],
-            arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.6},
+            arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.6, "relpos": (0, 0.5), "shrinkA": 1},
         )
 
 

@@ -9,8 +9,8 @@ from metad2a.runtime import numpy_rng
 
 ROUNDS = 2000
 """Draws of a bootstrap."""
-FLIPS = 9999
-"""Random sign flips of a test; all of them where there are not more."""
+FLIPS = 49_999
+"""Random sign flips of a test; all of them where there are not more. Holm of hundreds of tests needs so many."""
 _95_PERCENT = (0.025, 0.975)
 
 Table = Float[np.ndarray, "S N"]
@@ -46,7 +46,7 @@ def means(values: Table) -> Means:
 def paired_p(differences: Table) -> Row:
     """Return for each column how probable a mean so far from 0 is if signs are arbitrary (two-sided).
 
-    A sign-flip permutation test, exact up to 13 seeds; NaN for a single seed. The smallest value that ``n`` seeds
+    A sign-flip permutation test, exact up to 15 seeds; NaN for a single seed. The smallest value that ``n`` seeds
     can give is ``2 ** (1 - n)``: fewer than six can show nothing at the level of 5 %.
     """
     from scipy import stats
