@@ -61,7 +61,7 @@ class MobileNetV3(ProductSpace):
     # --- names --------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Architecture:
-        """Return the architecture that ``text`` names.
+        """Return the architecture that ``text`` names; layers that a stage does not use may be left out.
 
         Raises:
             ArchitectureError: ``text`` is none; the message says at which character, and what belongs there.
@@ -72,6 +72,12 @@ class MobileNetV3(ProductSpace):
             depth, position = _take(text, position, "+d" if stage else "d", DEPTHS)
             choices.append(depth)
             for layer in range(LAYERS):
+                if layer >= DEPTHS[depth] and text[position : position + 1] in (
+                    "",
+                    "+",
+                ):  # as ``canonical`` writes it
+                    choices += [0, 0]
+                    continue
                 mark = "" if layer < DEPTHS[depth] else "~"
                 for before, options in ((f"{'-' if layer else ':'}{mark}k", KERNELS), ("e", EXPANSIONS)):
                     choice, position = _take(text, position, before, options)

@@ -37,6 +37,13 @@ def test_the_text_says_depth_kernel_and_expansion() -> None:
     assert SPACE.format(arch) == FIRST
 
 
+def test_canonical_texts_are_read() -> None:
+    for arch in SPACE.sample(20, np.random.default_rng(0)):
+        read = SPACE.parse(SPACE.canonical(arch))
+        assert SPACE.canonical(read) == SPACE.canonical(arch)
+        assert read == SPACE.parse(SPACE.format(read))
+
+
 def test_canonical_texts_leave_out_what_is_not_used() -> None:
     used = re.sub(r"-~k\de\d", "", FIRST)
     assert SPACE.canonical(SPACE.parse(FIRST)) == used
