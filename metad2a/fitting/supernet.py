@@ -54,7 +54,7 @@ def fit_supernet(
     recipe: Recipe,
     *,
     seed: int = 0,
-    drawn: int = 2,
+    drawn: int = 1,
     fabric: Fabric | None = None,
     state_file: Path | None = None,
     label: str | None = None,
