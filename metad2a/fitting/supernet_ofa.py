@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metad2a.errors import CheckpointError
-from metad2a.fitting.supernet_file import TrainedSupernet
+from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
 from metad2a.runtime import sha256
 from metad2a.spaces.networks.mobilenetv3 import LAYERS
 from metad2a.spaces.networks.supernet import Supernet
@@ -89,7 +89,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except _ERRORS as error:
         raise CheckpointError(
-            f"{path} cannot be read as weights: {str(error).splitlines()[0]}. {_WHERE}"
+            f"{path} cannot be read as weights ({type(error).__name__}). A file of `metad2a train supernet` "
+            f"ends in {SUFFIX}. {_WHERE}"
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
