@@ -256,7 +256,7 @@ def make_checkpoint() -> Callable[..., Checkpoint]:
         whole = _untrained("nasbench201", feature_dim)
         for layer in ("join", "out"):  # an untrained predictor hardly tells architectures apart; this one does
             whole.parts["predictor"].state[f"{layer}.weight"].mul_(8)
-        return replace(whole, parts={name: whole.parts[name] for name in parts or whole.parts}, **fields)
+        return replace(whole, **{"parts": {name: whole.parts[name] for name in parts or whole.parts}} | fields)
 
     return make
 

@@ -1,4 +1,4 @@
-"""What is shipped: the demo database and the checkpoint for NAS-Bench-201, as they are in the checkout."""
+"""What is shipped: the demo database and the checkpoints, as they are in the checkout."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.database.published import MetaDatabase
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.runtime import shipped, torch_rng
-from metad2a.search.metad2a import MetaD2A
+from metad2a.search.metad2a import MetaD2A, pretrained_names
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -36,8 +36,23 @@ def test_search_works_out_of_the_box(run: Run, tmp_path: Path) -> None:
     assert all(0 < candidate["predicted"] <= 100 for candidate in found["candidates"])
 
 
+def test_mobilenetv3_is_searched_out_of_the_box(run: Run, tmp_path: Path) -> None:
+    scale = ["--scale", "width=35", "--scale", "downsampling=8", "--resolution", 16, "--max-flops", "2e6"]
+    options = ["--candidates", 30, "--images-per-class", 2, "--json", "found.json"]
+    run("search", "embedded:digits", "--space", "mobilenetv3", *scale, *options).done()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["checkpoint"] == "mobilenetv3"
+    assert len(found["candidates"]) == 30
+    assert all(candidate["flops"] <= 2e6 for candidate in found["candidates"])
+
+
 def test_the_checkpoints_are_whole_and_small() -> None:
-    parts = {"nasbench201": {"generator", "surrogate"}, "nasbench201-metad2a": {"generator", "predictor"}}
+    parts = {
+        "mobilenetv3": {"generator", "surrogate"},
+        "nasbench201": {"generator", "surrogate"},
+        "nasbench201-metad2a": {"generator", "predictor"},
+    }
+    assert pretrained_names() == sorted(parts)
     files = [shipped("data", "pretrained", f"{name}.safetensors") for name in parts]
     assert sum(path.stat().st_size for path in files) <= 40 * MB
     for name, path in zip(parts, files, strict=True):
@@ -66,7 +81,7 @@ def test_the_demo_database_is_whole_and_small() -> None:
 
 def test_both_are_named(run: Run) -> None:
     text = run("ls").done().out
-    assert "checkpoints: nasbench201" in text
+    assert "checkpoints: mobilenetv3, nasbench201" in text
     assert "databases: demo" in text
     assert '"generator"' in run("info", "nasbench201").done().out
     assert "name: demo" in run("info", "demo").done().out
