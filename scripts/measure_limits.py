@@ -24,7 +24,7 @@ from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.known_cells import best_on_average
 from metad2a.evaluation.compare.networks import costs_of
 from metad2a.runtime import numpy_rng
-from metad2a.search.constraints import Costs
+from metad2a.search.constraints import Costs, Limits
 from metad2a.search.metad2a import MetaD2A
 from metad2a.spaces.base import Architecture
 
@@ -81,7 +81,8 @@ def found(
 
 def within(archs: list[Architecture], costs: Costs, limit: float) -> list[Architecture]:
     """Return those that meet the limit."""
-    return [arch for arch, flops in zip(archs, costs.of("flops", archs), strict=True) if flops <= limit]
+    met = Limits(max_flops=limit).admits(costs, archs)
+    return [arch for arch, ok in zip(archs, met, strict=True) if ok]
 
 
 def arguments() -> argparse.Namespace:

@@ -19,10 +19,9 @@ from metad2a.spaces.networks.mobilenetv3 import (
     LAYERS,
     STAGES,
     BlockShape,
-    all_blocks,
     fixed_widths,
-    stage_sides,
 )
+from metad2a.spaces.networks.mobilenetv3_costs import all_blocks, stage_sides
 
 COLUMNS = ("resolution", "layer", "ms")
 WIDTHS = (100, 120)

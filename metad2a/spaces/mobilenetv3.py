@@ -19,9 +19,8 @@ from metad2a.spaces.networks.mobilenetv3 import (
     LAYERS,
     STAGES,
     MobileNetV3Network,
-    count_flops,
-    count_params,
 )
+from metad2a.spaces.networks.mobilenetv3_costs import count_flops, count_params
 from metad2a.spaces.networks.mobilenetv3_source import mobile_network_source
 from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space

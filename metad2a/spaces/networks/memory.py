@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from metad2a.spaces.networks import mobilenetv3, nasbench201
+from metad2a.spaces.networks import mobilenetv3_costs as counts
 from metad2a.spaces.networks.mobilenetv3 import BlockShape
 
 _FLOAT = 4  # bytes of a number
@@ -91,11 +92,11 @@ def mobile_network_memory(
     width: int,
     downsampling: int = mobilenetv3.DOWNSAMPLING,
 ) -> Int64[np.ndarray, " B"]:
-    """Return the bytes of one forward pass of one image through each network; see ``mobilenetv3.count_flops``."""
+    """Return the bytes of one forward pass of one image through each network; see ``count_flops``."""
     decisions = (depths, kernels, expansions)
     stem, last, expanded, _ = mobilenetv3.fixed_widths(width)
-    sides = mobilenetv3.stage_sides(resolution, downsampling)
-    blocks = mobilenetv3.all_blocks(width, downsampling)
+    sides = counts.stage_sides(resolution, downsampling)
+    blocks = counts.all_blocks(width, downsampling)
     start = _FLOAT * stem * sides[0] ** 2  # the output of the first block: alive to the end of the last stage
     given = {stage: block.inputs * sides[stage] ** 2 * _FLOAT for stage, layer, block in blocks if layer == 0}
     alive = []
@@ -103,12 +104,12 @@ def mobile_network_memory(
         # A block after the first runs while its stage holds what came in, too; in stage 0 that is the start.
         held = (start if stage or layer else 0) + (given[stage] if stage and layer else 0)
         alive.append(held + _block_memory(block, sides[stage + (layer > 0)]))
-    searched = mobilenetv3.used_costs(np.array(alive), *decisions).max(axis=(1, 2))
+    searched = counts.used_costs(np.array(alive), *decisions).max(axis=(1, 2))
     first = BlockShape.first(width)
     head = _FLOAT * (last + 2 * expanded) * sides[-1] ** 2
     peak = np.maximum(searched, max(_block_memory(first, sides[0]), head))
 
-    statistics = mobilenetv3.sum_used(np.array([_block_statistics(block) for *_, block in blocks]), *decisions)
+    statistics = counts.sum_used(np.array([_block_statistics(block) for *_, block in blocks]), *decisions)
     fixed = _normalisation(stem + expanded, 2) + _block_statistics(first)
-    params = mobilenetv3.count_params(*decisions, num_classes, width=width)
+    params = counts.count_params(*decisions, num_classes, width=width)
     return _FLOAT * params + fixed + statistics + _FLOAT * 3 * resolution**2 + peak

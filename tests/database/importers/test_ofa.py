@@ -17,7 +17,8 @@ from metad2a.errors import DatabaseError
 from metad2a.oracles.opening import open_oracle
 from metad2a.runtime import numpy_rng, torch_rng
 from metad2a.spaces.mobilenetv3 import MobileNetV3
-from metad2a.spaces.networks.mobilenetv3 import BlockShape, all_blocks, fixed_widths, stage_sides
+from metad2a.spaces.networks.mobilenetv3 import BlockShape, fixed_widths
+from metad2a.spaces.networks.mobilenetv3_costs import all_blocks, stage_sides
 
 SPACE = MobileNetV3()
 Write = Callable[..., Path]
