@@ -216,6 +216,7 @@ class BuildDatabaseConf:
     space: str = MISSING
     archs_per_task: int = MISSING
     n: int | None = MISSING
+    sizes_per_task: int = MISSING
     label_seeds: list[int] = MISSING
     repeat_fraction: float = MISSING
     seed: int = MISSING

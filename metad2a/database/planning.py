@@ -1,6 +1,7 @@
 """Which labels a database should hold: tasks and architectures drawn at random."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from metad2a.errors import ConfigError
 from metad2a.fitting.recipe import Recipe
 from metad2a.runtime import numpy_rng, stream_seed
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.extremes import sample_sizes
+from metad2a.spaces.product import ProductSpace
 
 _TRIES = 100
 
@@ -105,6 +108,7 @@ def plan(
     *,
     archs_per_task: int | None = None,
     n: int | None = None,
+    sizes_per_task: int = 0,
     recipe: Recipe,
     seeds: Sequence[int] = (0,),
     repeat_fraction: float = 0.0,
@@ -113,15 +117,17 @@ def plan(
 ) -> list[Job]:
     """Return the jobs that label random architectures on every task.
 
-    Architectures are drawn uniformly from the space, nothing is known of their quality. A task has no two that
-    compute the same functions. The jobs of one task do not depend on the other tasks, and more architectures a
-    task begin with the fewer.
+    Architectures are drawn uniformly from the space, or over all sizes: nothing is known of their quality. A task
+    has no two that compute the same functions. The jobs of one task do not depend on the other tasks, and more
+    architectures a task contain the fewer.
 
     Args:
         space: to draw from.
         tasks: to label on.
         archs_per_task: drawn for each task anew.
         n: pairs of a task and an architecture in all, spread evenly; in place of ``archs_per_task``.
+        sizes_per_task: as many more for each task, from the smallest to the largest, see ``sample_sizes``: in large
+            spaces uniform ones are all of middling size, and say nothing of others.
         recipe: how the networks are trained.
         seeds: each architecture is trained once from each.
         repeat_fraction: share of the pairs, drawn by chance, that are trained from one more seed (the one after the
@@ -130,7 +136,8 @@ def plan(
         splits: by id of the task, the part of the published split that its labels belong to.
 
     Raises:
-        ConfigError: the space has too few architectures, or nothing is asked for.
+        ConfigError: the space has too few architectures, nothing is asked for, or ``sizes_per_task`` of a space
+            whose decisions depend on each other.
     """
     counts = _counts(len(tasks), archs_per_task, n)
     if not seeds or len(set(seeds)) < len(seeds) or not 0 <= repeat_fraction <= 1:
@@ -149,7 +156,7 @@ def plan(
             split=(splits or {}).get(task.id),
         )
         for task, count in zip(tasks, counts, strict=True)
-        for text, arch in _distinct(space, count, numpy_rng("plan", seed, task.id)).items()
+        for text, arch in _archs(space, count, sizes_per_task, seed, task.id).items()
         for train_seed in (*seeds, *_repeat(seeds, repeat_fraction, seed, task.id, text))
     ]
 
@@ -178,17 +185,37 @@ def _text(classes_per_task: int | tuple[int, int]) -> str:
     return str(classes_per_task) if isinstance(classes_per_task, int) else "{} to {}".format(*classes_per_task)
 
 
-def _distinct(space: SearchSpace, count: int, rng: np.random.Generator) -> dict[str, Architecture]:
-    found: dict[str, Architecture] = {}
-    if count == 0:
+def _archs(space: SearchSpace, uniform: int, sized: int, seed: int, task: str) -> dict[str, Architecture]:
+    """Return the architectures of a task by canonical text: uniform ones, then those of all sizes."""
+    found = _more({}, space.sample, uniform, numpy_rng("plan", seed, task), space)
+    if not sized:
         return found
+    if not isinstance(space, ProductSpace) or sized < 0:
+        raise ConfigError(
+            f"sizes_per_task={sized}: give a number from 0, and 0 for '{space.name}' unless its decisions are "
+            "independent (a ProductSpace)."
+        )
+    return _more(found, partial(sample_sizes, space), sized, numpy_rng("plan sizes", seed, task), space)
+
+
+def _more(
+    known: dict[str, Architecture],
+    draw: Callable[[int, np.random.Generator], list[Architecture]],
+    count: int,
+    rng: np.random.Generator,
+    space: SearchSpace,
+) -> dict[str, Architecture]:
+    """Return ``known`` and ``count`` more that are drawn, none of them another one's equal."""
+    found, wanted = dict(known), len(known) + count
     for _ in range(_TRIES):
-        for arch in space.sample(count, rng):
-            if len(found) < count:
-                found.setdefault(space.canonical(arch), arch)
-        if len(found) == count:
+        if len(found) == wanted:
             return found
+        for arch in draw(count, rng):
+            if len(found) < wanted:
+                found.setdefault(space.canonical(arch), arch)
+    if len(found) == wanted:
+        return found
     raise ConfigError(
         f"{_TRIES * count} draws from space '{space.name}' gave only {len(found)} architectures that differ, "
-        f"but {count} a task are asked for. Lower archs_per_task."
+        f"but {wanted} a task are asked for. Ask for fewer a task."
     )

@@ -1,46 +1,14 @@
-"""The cheapest or best architectures by a number that is known of each, also where the space cannot be listed."""
+"""The best architectures by a number that is known of each, one after the other, also where none can list them."""
 
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
-from jaxtyping import Float
 
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture, SearchSpace
-from metad2a.spaces.product import ProductSpace
-
-Score = Callable[[Sequence[Architecture]], Float[np.ndarray, " A"]]
-
-
-def best_by(space: SearchSpace, score: Score) -> Architecture:
-    """Return the architecture of the highest score: of all, or in large spaces from neighbour to neighbour.
-
-    The second way finds it where each decision has a best choice whatever the others are, as with costs.
-    """
-    if space.listable:
-        archs = list(space.enumerate())
-        return archs[int(score(archs).argmax())]
-    [best] = space.sample(1, numpy_rng("extreme"))
-    most = -math.inf
-    while (here := float(score([best])[0])) > most:
-        most = here
-        near = space.neighbours(best)
-        scores = score(near)
-        tried = [best, near[int(scores.argmax())]]
-        if isinstance(space, ProductSpace):
-            # All decisions that are better by themselves at once, and if that is no good the best one.
-            changed = list(best.choices)
-            for i in np.argsort(scores):  # the best of a decision comes last
-                if scores[i] > here:
-                    place = next(p for p, choice in enumerate(near[i].choices) if choice != best.choices[p])
-                    changed[place] = near[i].choices[place]
-            tried.insert(1, Architecture(best.space, tuple(changed)))
-        best = tried[int(score(tried).argmax())]
-    return best
+from metad2a.spaces.extremes import Score, best_by
 
 
 class Descending:

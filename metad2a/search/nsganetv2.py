@@ -9,12 +9,12 @@ from jaxtyping import Float
 
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import numpy_rng, stream_seed
-from metad2a.search.extremes import best_by
 from metad2a.search.hypervolume import check_pymoo
 from metad2a.search.nsganetv2_surrogates import CODINGS, KINDS, SWITCHED, choose
 from metad2a.search.pareto import pareto_front
 from metad2a.search.remembering import FAILED, Remembering
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.extremes import best_by
 from metad2a.spaces.product import ProductSpace
 
 Cost = Callable[[Sequence[Architecture]], Float[np.ndarray, " A"]]

@@ -8,6 +8,8 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 
+TALL = ":k7e6-k7e6-k7e6-k7e6"
+
 
 def some_tasks(n: int = 6, seed: int = 0) -> list[Task]:
     return sample_tasks(GLYPHS, n, classes_per_task=5, images_per_class=8, seed=seed)
@@ -83,6 +85,20 @@ def test_pairs_are_spread_evenly_and_more_begin_with_the_fewer(tiny_recipe: Reci
     assert [job.task for job in plan(NASBench201(), tasks, n=2, recipe=tiny_recipe)] == tasks[:2]
 
 
+def test_networks_of_all_sizes_come_beside_uniform_ones(tiny_recipe: Recipe) -> None:
+    space, tasks = MobileNetV3(), some_tasks(2)
+    plain = plan(space, tasks, archs_per_task=5, recipe=tiny_recipe)
+    jobs = plan(space, tasks, archs_per_task=5, sizes_per_task=4, recipe=tiny_recipe)
+    sized = [job for job in jobs if job not in plain]
+    assert (len(plain), len(sized), len(jobs)) == (10, 8, 18)
+    params = space.params([space.parse(job.arch) for job in sized], 10).reshape(2, 4)
+    ends = [space.params([space.parse("+".join([stage] * 5))], 10)[0] for stage in ("d2:k3e3-k3e3", "d4" + TALL)]
+    assert params[:, :2].tolist() == [ends, ends]
+    assert sized[2].arch != sized[6].arch
+    more = plan(space, tasks, archs_per_task=5, sizes_per_task=6, recipe=tiny_recipe)
+    assert {job.key for job in jobs} < {job.key for job in more}
+
+
 def test_some_pairs_are_trained_twice(tiny_recipe: Recipe) -> None:
     tasks = some_tasks()
     plain = plan(NASBench201(), tasks, n=600, recipe=tiny_recipe, seeds=(0, 3))
@@ -115,6 +131,7 @@ def test_numbers_that_cannot_be_planned(tiny_recipe: Recipe) -> None:
         {"archs_per_task": 0},
         {"n": 3, "repeat_fraction": 1.5},
         {"n": 3, "seeds": ()},
+        {"n": 3, "sizes_per_task": -1},
     ]
     for wish in wishes:
         with pytest.raises(ConfigError, match="give"):

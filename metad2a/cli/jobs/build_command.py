@@ -19,7 +19,7 @@ def build_command(values: dict[str, Any]) -> str:
         "name": values["name"],
         "space": values["space"],
         **{key: values[key] for key in ("n" if values["n"] else "archs_per_task", "label_seeds")},
-        **({"repeat_fraction": values["repeat_fraction"]} if values["repeat_fraction"] else {}),
+        **{key: values[key] for key in ("sizes_per_task", "repeat_fraction") if values[key]},
         "seed": values["seed"],
         **_recipe_overrides(values["recipe"]),
         **_source_overrides(values["label_source"]),

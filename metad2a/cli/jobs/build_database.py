@@ -75,6 +75,7 @@ def planned(cfg: DictConfig) -> Planned:
         tasks,
         archs_per_task=cfg.archs_per_task if cfg.n is None else None,
         n=cfg.n,
+        sizes_per_task=cfg.sizes_per_task,
         recipe=recipe,
         seeds=values["label_seeds"],
         repeat_fraction=cfg.repeat_fraction,

@@ -12,11 +12,11 @@ from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import Scores, make_searcher
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.search.base import Searcher
-from metad2a.search.extremes import best_by
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.pareto import pareto_front
 from metad2a.search.result import SearchResult
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.extremes import best_by
 
 Order = Literal["accuracy", "front", "limits"]
 SAMPLES = 50

@@ -12,8 +12,8 @@ from metad2a.evaluation.compare.grid import Trial
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.trajectory import Trajectory
 from metad2a.runtime import numpy_rng
-from metad2a.search.extremes import best_by
 from metad2a.search.hypervolume import check_pymoo, hypervolume, hypervolume_curve, reference_point
+from metad2a.spaces.extremes import best_by
 
 _log = logging.getLogger(__name__)
 UNIFORM = 98
