@@ -12,6 +12,10 @@ class UserError(MetaD2AError):
     """The caller's mistake: the command line prints the message alone and exits with code 1."""
 
 
+class UsageError(UserError, ValueError):
+    """Options that make no sense together: the command line exits with code 2."""
+
+
 class ArchitectureError(UserError, ValueError):
     """A text or graph is no architecture of the space."""
 

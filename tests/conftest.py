@@ -58,9 +58,9 @@ class Outcome:
         assert self.code == 0, self.out + self.err
         return self
 
-    def refused(self, *words: str) -> None:
+    def refused(self, *words: str, code: int = 1) -> None:
         """Check that it ended with one message, without a traceback, that holds ``words``."""
-        assert self.code == 1, self.out + self.err
+        assert self.code == code, self.out + self.err
         assert "Traceback" not in self.out + self.err
         lines = self.err.strip().splitlines()
         assert len(lines) == 1, self.err

@@ -9,14 +9,14 @@ import typer
 import typer.core
 
 from metad2a.cli.commands import benchmark_options, data, database, import_options
-from metad2a.errors import MetaD2AError
+from metad2a.errors import MetaD2AError, UsageError
 
 
 class _Commands(typer.core.TyperGroup):
     """The commands, with the exit codes that other programs rely on."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; exit with 1 (the user's mistake) or 130 (interrupted) where it does not end well."""
+        """Run a command; where it does not end well exit with 1 (the user's mistake), 2 (usage) or 130 (Ctrl-C)."""
         from metad2a.runtime import keep_freed_memory
 
         keep_freed_memory()
@@ -24,7 +24,7 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except MetaD2AError as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

@@ -299,7 +299,6 @@ def test_images_that_cannot_be_used(
         (["--pareto", "latency_ms"], ["latencies are not known", "--latency"]),
         (["--latency-table", "no.csv"], ["cannot read no.csv", "columns 'arch' and 'ms'"]),
         (["--max-latency-ms", "1e-9"], ["max_latency_ms=1e-09", "fastest", "Raise the limit"]),
-        (["--oracle", "t.csv", "--oracle-column", "a"], ["--oracle t.csv: nothing would ask it", "--queries K"]),
         (["--json", "."], ["cannot write", "folder"]),
         (["--html", "file/report.html"], ["cannot write", "file/report.html"]),
     ],
@@ -310,6 +309,36 @@ def test_options_that_cannot_be_used(
     (tmp_path / "file").write_text("a file where a folder is needed")
     run("search", npz, *checkpoints, "--candidates", 4, *arguments).refused(*words)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--enough", "0"], ["--enough: it would end nothing", "--queries K"]),
+        (["--enough", "0.05", "--then-train", "1"], ["--enough: it would end nothing", "--queries K"]),
+        (["--oracle", "t.csv", "--oracle-column", "a"], ["--oracle: nothing would ask it", "--queries K"]),
+        (["--oracle-column", "a", "--queries", "1"], ["--oracle-column: of which oracle?", "--oracle FILE"]),
+        (["--recipe", "short"], ["--recipe: no network would be trained", "--then-train K"]),
+        (["--train-seeds", "2"], ["--train-seeds: no network would be trained", "--queries K without --oracle"]),
+        (["--runs", "r", "--queries", "1", "--oracle", "t.csv", "--oracle-column", "a"], ["--runs: no network"]),
+        (["--onnx"], ["--onnx: no network would be written", "--export FOLDER"]),
+        (["--no-onnx"], ["--no-onnx: no network would be written"]),
+    ],
+)
+def test_options_that_would_do_nothing(
+    run: Run, tmp_path: Path, npz: Path, arguments: list[str], words: list[str]
+) -> None:
+    run("search", npz, *arguments).refused(*words, code=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_that_are_embedded_are_not_chosen(
+    run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]
+) -> None:
+    embed(ImageSet.from_npz(npz), get_embedder("pixels"), cache=None).save(tmp_path / "f.safetensors")
+    search = ("search", "f.safetensors", *checkpoints, "--candidates", 4)
+    run(*search, "--images-per-class", 4).refused("--images-per-class: ", "embedded already", code=2)
+    run(*search).done()
 
 
 def test_wrong_usage(run: Run, npz: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metad2a.cli import output
 from metad2a.cli.commands.scale import Told
 from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, rank_of, train
+from metad2a.cli.commands.search_usage import check_opened, check_useful
 from metad2a.cli.commands.search_wanted import Wanted, wishes
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
@@ -84,6 +85,7 @@ def run(
     if wanted.queries:
         model.check_queries()
     opened = open_data(images)
+    check_opened(opened)
     parts = parts_of(opened, wanted)
     result = model.search(
         opened if parts is None else parts.train,
@@ -117,7 +119,7 @@ def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, d
     files = checkpoint or [shipped_for(space or _SPACE)]
     model = MetaD2A.open(*files, device=device, label_recipe=label_recipe)
     if wanted is not None and not isinstance(model.space, type(wanted)):
-        model.checkpoint.check(space=space)
+        model.checkpoint.check(space=space, option="--space ")
     return model
 
 
@@ -162,6 +164,7 @@ def _scale(
 
 def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) -> None:
     """Refuse what cannot be done before anything is computed."""
+    check_useful(wanted)
     counts = {
         "--candidates": options["n_candidates"],
         "--top": wanted.top,
@@ -189,8 +192,6 @@ def _check_evaluations(wanted: Wanted) -> None:
         raise ConfigError(f"--then-train {wanted.then_train}: give the number of candidates to train.")
     if wanted.queries < 0 or wanted.enough < 0:
         raise ConfigError(f"--queries {wanted.queries} --enough {wanted.enough}: give 0 or more.")
-    if wanted.oracle is not None and not wanted.queries:
-        raise ConfigError(f"--oracle {wanted.oracle}: nothing would ask it. Give --queries K: so many evaluations.")
     if wanted.oracle is not None and wanted.oracle_column is None:
         raise ConfigError(f"--oracle {wanted.oracle}: which column? Give --oracle-column.")
 

@@ -30,7 +30,7 @@ _TRAININGS = "then-train"  # folder in that of runs
 def parts_of(opened: ImageSet | FeatureSet, wanted: Wanted) -> "Parts | None":
     """Divide the images where networks are to be trained: the search may see those to learn from, and no others."""
     option = f"--then-train {wanted.then_train}" if wanted.then_train else f"--queries {wanted.queries}"
-    if not wanted.then_train and not (wanted.queries and wanted.oracle is None):
+    if not wanted.trains:
         return None
     if isinstance(opened, FeatureSet):
         raise ConfigError(f"{option}: '{opened.name}' holds features, but networks learn from images.")
@@ -45,8 +45,7 @@ def check_recipe(space: SearchSpace, networks: NetworkScale, wanted: Wanted) -> 
     Raises:
         ConfigError: it has size options that the space has not.
     """
-    trains = wanted.then_train or (wanted.queries and wanted.oracle is None)
-    if not trains or networks.options:  # which take the place of the recipe's
+    if not wanted.trains or networks.options:  # which take the place of the recipe's
         return
     recipe = get_recipe(wanted.recipe)
     try:

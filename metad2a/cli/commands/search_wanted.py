@@ -43,6 +43,11 @@ class Wanted:
     oracle: Path | None
     oracle_column: str | None
 
+    @property
+    def trains(self) -> bool:
+        """Whether networks are to be trained."""
+        return bool(self.then_train) or (bool(self.queries) and self.oracle is None)
+
 
 def wishes(texts: Sequence[str]) -> dict[str, float]:
     """Return what a generator is to aim at, given as ``NAME=NUMBER``.
