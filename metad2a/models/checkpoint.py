@@ -156,6 +156,7 @@ class Checkpoint:
         self,
         *,
         space: str | None = None,
+        option: str = "space=",
         embedder: Embedder | None = None,
         embedder_fingerprint: str | None = None,
     ) -> None:
@@ -163,6 +164,7 @@ class Checkpoint:
 
         Args:
             space: name of the search space.
+            option: what names a space to who asks, up to its name.
             embedder: of the features.
             embedder_fingerprint: of the features, where the embedder itself is not at hand.
 
@@ -172,7 +174,7 @@ class Checkpoint:
         if space is not None and space != self.space:
             raise CheckpointError(
                 f"the checkpoint is for the search space '{self.space}', not for '{space}'. "
-                f"Use --space {self.space}, or a checkpoint for '{space}'."
+                f"Use {option}{self.space}, or a checkpoint for '{space}'."
             )
         if embedder is not None:
             embedder_fingerprint = embedder.fingerprint
@@ -236,6 +238,16 @@ class Checkpoint:
             reference=b.reference or a.reference,
         )
 
+    @property
+    def ranking(self) -> str:
+        """The name of the model that ranks: a surrogate where there is one."""
+        return "surrogate" if "surrogate" in self.parts else "predictor"
+
+    @property
+    def label_recipes(self) -> dict[str, str]:
+        """The recipes of the labels that ``ranking`` learned from, by fingerprint; empty where nobody noted any."""
+        return dict(self.provenance.get(self.ranking, {}).get("recipe") or {})
+
     def for_recipe(self, name: str) -> "Checkpoint":
         """Return the checkpoint that predicts what networks trained by ``name`` are good for.
 
@@ -243,14 +255,18 @@ class Checkpoint:
             name: one of the recipes whose labels the models learned from.
 
         Raises:
-            CheckpointError: the models learned from labels of one recipe alone.
+            CheckpointError: the models learned from labels of one other recipe alone.
             UnknownNameError: there is no such recipe.
         """
         told = {key: part.config["recipes"] for key, part in self.parts.items() if part.config.get("recipes")}
         if not told:
+            known = self.label_recipes
+            if name in {*known, *known.values()}:
+                return self
+            own = f", '{', '.join(known.values())}'" if known else " and does not say which"
             raise CheckpointError(
-                f"label recipe '{name}': the checkpoint learned from labels of one recipe, there is nothing to "
-                "choose. Leave it out."
+                f"label recipe '{name}': the checkpoint learned from labels of one recipe{own}: there is "
+                "nothing to choose. Leave it out."
             )
         for key, recipes in told.items():
             if name not in recipes:

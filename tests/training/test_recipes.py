@@ -14,6 +14,7 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.predictor import Predictor
 from metad2a.models.surrogate import Surrogate
+from metad2a.runtime import shipped
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.meta_data import MetaData
 from metad2a.training.predictor_objective import PredictorObjective
@@ -133,6 +134,20 @@ def test_a_checkpoint_speaks_of_the_recipe_it_is_asked_for(data: MetaData, space
         both.for_recipe("secnd")
     with pytest.raises(CheckpointError, match="labels of one recipe"):
         Checkpoint(parts={}, space="s", topology=None, embedder=made.embedder, images_per_class=1).for_recipe("x")
+
+
+def test_a_checkpoint_of_one_recipe_knows_its_name() -> None:
+    one = Checkpoint.load(shipped("data", "pretrained", "nasbench201.safetensors"))
+    [fingerprint] = one.label_recipes
+    assert one.for_recipe("rank60k") is one
+    assert one.for_recipe(fingerprint) is one
+    with pytest.raises(
+        CheckpointError, match="'short': the checkpoint learned from labels of one recipe, 'rank60k'"
+    ):
+        one.for_recipe("short")
+    silent = Checkpoint.load(shipped("data", "pretrained", "nasbench201-metad2a.safetensors"))
+    with pytest.raises(CheckpointError, match="labels of one recipe and does not say which"):
+        silent.for_recipe("rank60k")
 
 
 def test_only_accuracies_of_one_recipe_are_compared(data: MetaData, alone: MetaData) -> None:
