@@ -10,6 +10,7 @@ from metad2a.search.sureness import Sureness
 
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
 _TRAINED = 5
+_IMAGES_PER_CLASS = 50  # that a command looks at if it is told of no number
 _SPACE = "nasbench201"  # which a command means if it is told of none
 _RECIPE = "finetune_short"  # for networks of whatever space
 _CLASSES_A_TASK = 5  # of a database of one's own; more classes are needed to make different tasks of them
@@ -49,14 +50,15 @@ def advise(
         fewest: images of the smallest class.
         wanted: images a class that the models look at.
         images: how a command calls the data set.
-        again: options of the search that another one needs, too.
+        again: options of the search that another one needs, too; but not how many images it looked at.
     """
     name = shlex.quote(images)
-    search = f"metad2a search {name} {again}".rstrip()
+    anew = f"metad2a search {name} {again}".rstrip()
+    allowed = result.images_per_class or _IMAGES_PER_CLASS
+    search = anew + _looking_at(allowed)
     found: list[Advice] = []
     if fewest < wanted:
-        few = f"A class has only {fewest} of the {wanted} images that the models look at: add images."
-        found.append(Advice(few, f"metad2a inspect {name}"))
+        found.append(_few_images(fewest, wanted, allowed, name, anew))
     if sure.tied is None or sure.tied > 1:
         count = min(_TRAINED, len(result.candidates))
         several = f"The order of the first candidates is weak: train the first {count} and let them decide."
@@ -73,6 +75,18 @@ def advise(
     fit = " ".join(["metad2a fit-network", shlex.quote(result.best.arch), name, *_of_this_search(result)])
     found.append(Advice("Train the first-ranked network to its end.", fit))
     return tuple(found)
+
+
+def _looking_at(images_per_class: int) -> str:
+    return "" if images_per_class == _IMAGES_PER_CLASS else f" --images-per-class {images_per_class}"
+
+
+def _few_images(fewest: int, wanted: int, images_per_class: int, name: str, anew: str) -> Advice:
+    if fewest < images_per_class:
+        text = f"A class has only {fewest} of the {wanted} images that the models look at: add images."
+        return Advice(text, f"metad2a inspect {name}")
+    text = f"The search saw {images_per_class} images of a class, but the models look at {wanted}: let it see more."
+    return Advice(text, anew + _looking_at(max(wanted, _IMAGES_PER_CLASS)))
 
 
 def _of_this_search(result: SearchResult) -> list[str]:

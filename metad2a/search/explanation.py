@@ -77,7 +77,7 @@ def explain(
         features: of the searched images.
         result: of the search.
         images: how the commands that are proposed call the images.
-        again: options of the search that those which search again need, too.
+        again: options of the search that those which search again need, too; but not how many images it looked at.
     """
     near = likeness(features, model.checkpoint.reference)
     sure = sureness(model.checkpoint, result)

@@ -222,7 +222,8 @@ class MetaD2A(Ranker):
             predict = self._scorer(features, random_state)
             archs, draws = refine(made.archs, predict, costs, limits, rounds=self._rounds(refinements))
         candidates = self._candidates(features, archs, draws, costs, latencies, limits, measured, timing)
-        return self._result(candidates, made, features, timing, random_state, latencies)
+        looked_at = None if isinstance(images, FeatureSet) else images_per_class
+        return self._result(candidates, made, features, looked_at, timing, random_state, latencies)
 
     def _candidates(
         self,
@@ -293,6 +294,7 @@ class MetaD2A(Ranker):
         candidates: tuple[Candidate, ...],
         made: Generation,
         features: FeatureSet,
+        images_per_class: int | None,
         timing: dict[str, float],
         seed: int,
         latencies: Latencies,
@@ -319,6 +321,7 @@ class MetaD2A(Ranker):
             timing={**{name: timing[name] for name in names}, "total_s": sum(timing.values())},
             latency=latencies.summary(),
             features=features,
+            images_per_class=images_per_class,
         )
 
 

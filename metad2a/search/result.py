@@ -94,6 +94,7 @@ class SearchResult:
             ``model_error_ms``, the root mean square error on each of these as predicted from the others. None when
             unknown.
         features: of the images that were searched with.
+        images_per_class: the most that the search was to look at; None where features were given.
     """
 
     candidates: tuple[Candidate, ...]
@@ -105,6 +106,7 @@ class SearchResult:
     timing: dict[str, float]
     latency: dict[str, Any] | None = None
     features: FeatureSet | None = field(default=None, repr=False, compare=False)
+    images_per_class: int | None = None
 
     @property
     def best(self) -> Candidate:

@@ -151,6 +151,15 @@ def test_what_it_advises_keeps_to_what_was_asked_for(run: Run, npz: Path, checkp
     assert not any(option in plainly for option in ("--images-per-class", "--seed", "--candidates", "--max-flops"))
 
 
+def test_who_limits_the_images_is_not_told_to_add_some(run: Run, npz: Path, checkpoints: list[str]) -> None:
+    few = run("search", npz, *checkpoints, "--candidates", 12, "--images-per-class", 2).done().out
+    assert "add images" not in few
+    advice = "Next: The search saw 2 images of a class, but the models look at 4: let it see more."
+    [line] = [line for line in few.splitlines() if line.startswith(f"{advice} metad2a search {npz}")]
+    assert "--images-per-class" not in line
+    assert any("--images-per-class 2 --then-train" in line for line in few.splitlines())
+
+
 def test_the_networks_can_be_taken_away(run: Run, tmp_path: Path, npz: Path, checkpoints: list[str]) -> None:
     search = ("search", npz, *checkpoints, "--candidates", 8, "--top", 2, "--no-onnx", "--json", "found.json")
     run(*search, "--export", "networks").done()

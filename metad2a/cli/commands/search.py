@@ -43,7 +43,6 @@ _DECIDING = (  # options with numbers, and the arguments of ``MetaD2A.search`` t
     ("--max-latency-ms", "max_latency_ms"),
     ("--max-memory-mb", "max_memory_mb"),
     ("--candidates", "n_candidates"),
-    ("--images-per-class", "images_per_class"),
     ("--refinements", "refinements"),
     ("--seed", "random_state"),
 )
