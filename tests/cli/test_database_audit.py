@@ -30,6 +30,10 @@ def test_a_built_database(run: Run, database: Path, tmp_path: Path) -> None:
     assert (found["labels"], found["tasks"], found["at_least"]) == (12, 4, 3)
     assert found["comparison"]["within"]["tasks"] <= 4
     assert found["comparison"]["top"][3]["percent"] == 50
+    cells = found["comparison"]["cells"]
+    assert cells == found["cells"]["distinct"]
+    for words in ("% of 12 labels", f"% of {cells} distinct cells", f"% of {cells} drawn uniformly (95 %)"):
+        assert words in outcome.out, "a share of a few is told as one"
 
 
 def test_the_shipped_database_needs_no_benchmark(run: Run) -> None:

@@ -104,7 +104,12 @@ def _print_noise(noise: Noise, at_least: int) -> None:
 def _print_comparison(found: Comparison, at_least: int) -> None:
     output.print_rows(
         f"cells among the best of {found.benchmark}",
-        ["best", "labels, %", "distinct cells, %", "drawn uniformly, % (95 %)"],
+        [
+            "best",
+            f"% of {found.labels:,} labels",
+            f"% of {found.cells:,} distinct cells",
+            f"% of {found.cells:,} drawn uniformly (95 %)",
+        ],
         [
             [
                 f"{top.percent} %",

@@ -41,6 +41,7 @@ class Comparison:
         benchmark: its file and column.
         benchmark_cells: it lists.
         labels: of the database whose cell it lists.
+        cells: distinct ones of these labels.
         unknown: labels whose cell it does not list; they are left out.
         benchmark_mean: of all cells it lists, in percent.
         labels_mean: of the benchmark's figures of the database's labels.
@@ -55,6 +56,7 @@ class Comparison:
     benchmark: str
     benchmark_cells: int
     labels: int
+    cells: int
     unknown: int
     benchmark_mean: float
     labels_mean: float
@@ -91,6 +93,7 @@ def compare(labels: pd.DataFrame, oracle: TableOracle, space: SearchSpace, *, at
         benchmark=oracle.name,
         benchmark_cells=len(figures),
         labels=len(known),
+        cells=len(distinct),
         unknown=len(labels) - len(known),
         benchmark_mean=float(figures.mean()),
         labels_mean=float(truth.mean()),
