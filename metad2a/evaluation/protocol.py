@@ -74,17 +74,21 @@ class _Known:
         oracle: the truth.
         costs: of the networks that it is about.
         archs: all that a table lists, else uniform ones.
-        truth: of them.
         most: how many architectures of a baseline are evaluated.
         listed: whether ``archs`` are all.
     """
 
-    oracle: Oracle
+    oracle: TableOracle | Remembered
     costs: Costs
     archs: list[Architecture]
-    truth: Float[np.ndarray, " A"]
     most: int
     listed: bool
+
+    def truths(self, lists: Sequence[Sequence[Architecture]]) -> list[Float[np.ndarray, " A"]]:
+        """Return the true accuracies of each of ``lists``."""
+        if isinstance(self.oracle, Remembered):
+            return self.oracle.evaluate_all(lists)
+        return [self.oracle.evaluate(archs) for archs in lists]
 
 
 def evaluate(
@@ -106,7 +110,7 @@ def evaluate(
 
     Of an oracle that is no table, correlations over all architectures are those over ``sample`` uniform ones,
     regret is against the best that is known at the end, and baselines evaluate no more than ``n_candidates``.
-    Given as ``Remembered``, it may keep what it answers.
+    How much it is asked is logged before it is. Given as ``Remembered``, it may keep what it answers.
 
     Raises:
         ConfigError: ``seeds`` is no positive number, or the generator cannot be told what is wanted.
@@ -117,22 +121,28 @@ def evaluate(
     model.generator.aim(want)
     asked = oracle.oracle if isinstance(oracle, Remembered) else oracle
     known = _known(oracle, costs_of(asked, model.space, len(features.classes)), n_candidates, sample)
-    found, random, agreement = [], [], []
-    for seed in progress(range(seeds), label="evaluate"):
+    found, random, predicted = [], [], []
+    for seed in progress(range(seeds), label="search"):
         result = model.search(
             features, n_candidates=n_candidates, random_state=seed, constrained=constrained, want=want
         )
-        archs = [model.space.parse(candidate.arch) for candidate in result.candidates]
-        found.append(known.oracle.evaluate(archs))
-        everywhere = model.predict(features, known.archs, random_state=seed)
-        agreement.append(_score_whole_space(everywhere, known.truth))
-        random.append(known.oracle.evaluate(RandomSearch(model.space, seed=seed).ask(known.most)))
-    baselines, correlations = _baselines(model, known)
-    optimum = float(max(map(np.max, [known.truth, *found, *random, *baselines.values()])))
-    runs = [_score(true, optimum) | more for true, more in zip(found, agreement, strict=True)]
+        found.append([model.space.parse(candidate.arch) for candidate in result.candidates])
+        predicted.append(model.predict(features, known.archs, random_state=seed))
+        random.append(RandomSearch(model.space, seed=seed).ask(known.most))
+    baselines, scores = _baselines(model, known)
+    truth, *true = known.truths([known.archs, *found, *random, *baselines.values()])
+    optimum = float(max(map(np.max, (truth, *true))))
+    runs = [
+        _score(values, optimum) | _score_whole_space(everywhere, truth)
+        for values, everywhere in zip(true[:seeds], predicted, strict=True)
+    ]
     mean, spread = _mean_and_spread(runs)
-    mean_random, spread_random = _mean_and_spread([_picks(true, optimum) for true in random])
-    rows = {name: _picks(true, optimum) | correlations.get(name, {}) for name, true in baselines.items()}
+    mean_random, spread_random = _mean_and_spread([_picks(values, optimum) for values in true[seeds : 2 * seeds]])
+    correlations = {name: {"kendall_all": rank_agreement(of, truth)["kendall_tau"]} for name, of in scores.items()}
+    rows = {
+        name: _picks(values, optimum) | correlations.get(name, {})
+        for name, values in zip(baselines, true[2 * seeds :], strict=True)
+    }
     return Evaluation(
         dataset=features.name,
         oracle=oracle.name,
@@ -151,14 +161,14 @@ def _known(oracle: Oracle, costs: Costs, n_candidates: int, sample: int) -> _Kno
         asked = oracle if isinstance(oracle, Remembered) else Remembered(oracle, space)
         archs = uniform_sample(space, sample)
         most = min(max(BUDGETS), n_candidates)
-        return _Known(asked, costs, archs, asked.evaluate(archs), most, listed=False)
+        return _Known(asked, costs, archs, most, listed=False)
     archs = oracle.archs
     if space.listable and len(archs) < space.size:
         raise DataError(
             f"the oracle {oracle.name} lists {len(archs)} of {space.size} architectures of "
             f"'{space.name}'. Use a table of the whole space."
         )
-    return _Known(oracle, costs, archs, oracle.evaluate(archs), max(BUDGETS), listed=True)
+    return _Known(oracle, costs, archs, max(BUDGETS), listed=True)
 
 
 def _picks(true: Float[np.ndarray, " A"], optimum: float) -> Row:
@@ -184,24 +194,26 @@ def _score_whole_space(predicted: Float[np.ndarray, " A"], truth: Float[np.ndarr
     }
 
 
-def _baselines(model: MetaD2A, known: _Known) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, Row]]:
-    """Return for each baseline accuracies in its order, and of scores their correlation with the truth."""
-    found: dict[str, Float[np.ndarray, " _"]] = {}
-    correlations: dict[str, Row] = {}
+def _baselines(
+    model: MetaD2A, known: _Known
+) -> tuple[dict[str, list[Architecture]], dict[str, Float[np.ndarray, " A"]]]:
+    """Return the architectures of each baseline in its order, and the scores that some give all ``known.archs``."""
+    found: dict[str, list[Architecture]] = {}
+    scores: dict[str, Float[np.ndarray, " A"]] = {}
     for name in COSTS:
         score = partial(known.costs.of, name)
-        scores = score(known.archs)
-        correlations[name] = {"kendall_all": rank_agreement(scores, known.truth)["kendall_tau"]}
+        scores[name] = score(known.archs)
         if known.listed:
             # Ties are broken at random, not by the table's order, which may know more than the proxy does.
             shuffled = numpy_rng("ties", name).permutation(len(known.archs))
-            found[name] = known.truth[shuffled[np.argsort(-scores[shuffled], kind="stable")]]
+            order = shuffled[np.argsort(-scores[name][shuffled], kind="stable")]
+            found[name] = [known.archs[place] for place in order]
         else:
-            found[name] = known.oracle.evaluate(Descending(model.space, score).ask(known.most))
+            found[name] = Descending(model.space, score).ask(known.most)
     static = [model.space.parse(text) for text in model.checkpoint.train_archs]
     if static:
-        found["static"] = known.oracle.evaluate(static if known.listed else static[: known.most])
-    return found, correlations
+        found["static"] = static if known.listed else static[: known.most]
+    return found, scores
 
 
 def _mean_and_spread(rows: Sequence[Row]) -> tuple[Row, Row]:

@@ -17,7 +17,7 @@ from metad2a.fitting.recipe import InheritedRecipe
 from metad2a.fitting.supernet import CALIBRATION_IMAGES, inherited_accuracy
 from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
 from metad2a.fitting.supernet_ofa import read_ofa_supernet
-from metad2a.runtime import progress, torch_rng
+from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 
@@ -182,6 +182,6 @@ class SupernetOracle:
         calibration = self._normalize(self._train.images[order[: self._calibration]])
         known = {
             text: inherited_accuracy(self._net, layers, calibration, self._valid, self._normalize, self._rows)
-            for text, layers in progress(networks.items(), label="evaluate networks", total=len(networks))
+            for text, layers in networks.items()
         }
         return np.array([known[self._space.canonical(arch)] for arch in archs], dtype=np.float64)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from metad2a.data.features import FeatureSet
 from metad2a.oracles.ofa import AccuracyPredictor
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -83,26 +85,34 @@ def test_an_oracle_that_lists_nothing(
     images, checkpoint = "dataset=images.safetensors", f"checkpoint=[{mobile_checkpoint}]"
     command = ["evaluate", images, f"oracle={ofa_predictor}", checkpoint]
     some = ["seeds=1", "candidates=4", "sample=12", "json=a.json"]
-    asked, evaluated = [], AccuracyPredictor.evaluate
+    asked: list[str] = []
+    evaluated, space = AccuracyPredictor.evaluate, MobileNetV3()
 
     def interrupted(self: AccuracyPredictor, archs: Sequence[Architecture], *, seed: int = 0) -> Any:
-        asked.append(len(archs))
-        if len(asked) == 2:
+        if len(asked) == 12:
+            asked.append("interrupted")
             raise KeyboardInterrupt
+        asked.extend(map(space.canonical, archs))
         return evaluated(self, archs, seed=seed)
 
     with mock.patch.object(AccuracyPredictor, "evaluate", interrupted):
-        assert run(*command, "oracle_column=224", *some).code == 130
+        stopped = run(*command, "oracle_column=224", *some)
+        assert stopped.code == 130
         [folder] = (tmp_path / "runs/evaluate").iterdir()
         run("resume", folder).done()
-    assert asked[0] == 12
-    assert asked.count(12) == 1, "the sample is not asked again"
+    assert asked.pop(12) == "interrupted"
+    assert len(set(asked)) == len(asked), "what was asked before is not asked again"
+    told = re.search(r"accuracy.safetensors:224: (\d+) evaluations of (\d+) networks, 0 of which", stopped.err)
+    assert told is not None, stopped.err
+    assert int(told[1]) >= 12 + 4 * 4, "sample, search, random ones, by parameters, by multiply-adds"
+    assert int(told[2]) == len(asked)
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["oracle"], found["archs"]) == ("accuracy.safetensors:224", 12)
     assert set(found["baselines"]) == {"random", "params", "flops", "static"}
     assert found["metrics"]["regret"] >= 0
     with mock.patch.object(AccuracyPredictor, "evaluate", side_effect=AssertionError("asked again")):
-        run(*command, "oracle_column=224", *some[:-1], "json=b.json").done()
+        again = run(*command, "oracle_column=224", *some[:-1], "json=b.json").done()
+    assert f" {len(asked)} networks, {len(asked)} of which are kept" in again.err
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
     run(*command, "oracle_column=100", *some).refused("no column '100'", "pixels a side")
     run(*command, "oracle_column=224", "sample=1").refused("sample=1", "at least 2")

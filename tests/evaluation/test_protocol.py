@@ -1,4 +1,5 @@
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -10,7 +11,7 @@ from scipy import stats
 
 from metad2a.data.features import FeatureSet
 from metad2a.errors import CheckpointError, ConfigError, DataError
-from metad2a.evaluation.asking import uniform_sample
+from metad2a.evaluation.asking import Remembered, uniform_sample
 from metad2a.evaluation.protocol import BUDGETS, Evaluation, best_of, evaluate
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.oracles.table import TableOracle
@@ -204,6 +205,35 @@ def test_an_oracle_that_lists_nothing(model: MetaD2A, images: FeatureSet, table:
     assert found.baselines["params"]["kendall_all"] == pytest.approx(expected)
     random = [[table[arch] for arch in RandomSearch(SPACE, seed=seed).ask(20)] for seed in range(2)]
     assert found.baselines["random"]["best_of"]["500"] == pytest.approx(np.mean([max(run) for run in random]))
+
+
+def test_how_long_an_oracle_takes_is_told_before_and_after_a_few(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Slow:
+        name = "slow"
+        told: ClassVar[list[int]] = []
+
+        def evaluate(self, archs: Sequence[Architecture], *, seed: int = 0) -> np.ndarray:
+            self.told.append(len(caplog.messages))
+            clock[0] += 10 * len(archs)
+            return np.full(len(archs), 50.0)
+
+    monkeypatch.setattr("metad2a.evaluation.asking.time.monotonic", lambda: clock[0])
+    archs = SPACE.sample(9, numpy_rng("slow"))
+    assert len(set(map(SPACE.canonical, archs))) == 9
+    remembered = Remembered(Slow(), SPACE)
+    remembered.evaluate(archs[:1])
+    assert caplog.messages == [], "one alone is asked in silence"
+    with caplog.at_level(logging.INFO, logger="metad2a.evaluation.asking"):
+        remembered.evaluate_all([archs[:4], archs[2:]])
+    assert caplog.messages == [
+        "slow: 11 evaluations of 9 networks, 1 of which are kept from before",
+        "slow: 10 s a network, about 50 s for the other 5",
+    ]
+    assert Slow.told == [0, 1, 1, 1, 2, 2, 2, 2, 2], "one after another, so that the bar moves"
 
 
 def test_the_searches_run_free_when_asked(model: MetaD2A, images: FeatureSet, table: Table) -> None:
