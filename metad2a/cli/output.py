@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from metad2a.errors import ConfigError, unknown_name
-from metad2a.evaluation.protocol import BUDGETS, Evaluation
+from metad2a.evaluation.protocol import SEARCH, Evaluation
 from metad2a.search.pareto import COSTS
 from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
@@ -123,25 +123,24 @@ def print_queried(queried: Queried, oracle: str, *, asked: int, rank: int) -> No
 
 
 def print_evaluation(result: Evaluation) -> None:
-    """Print means and spread of an evaluation beside its baselines."""
+    """Print means and spread of an evaluation beside its baselines; of lists no more than is in them."""
     console.print(f"{escape(result.dataset)} against {escape(result.oracle)}, {result.runs} runs")
-    table = Table("", *(f"best of {budget}" for budget in BUDGETS), "Kendall (all)")
-    table.add_row("MetaD2A", *_cells(result.metrics, result.spread))
-    for name, row in result.baselines.items():
-        table.add_row(name, *_cells(row, row.get("spread", {})))
+    rows = {SEARCH: (result.metrics, result.spread)}
+    rows |= {name: (row, row.get("spread", {})) for name, row in result.baselines.items()}
+    budgets = max((result.budgets(name) for name in rows), key=len)
+    table = Table("", *(f"best of {budget}" for budget in budgets), "Kendall (all)")
+    for name, (mean, spread) in rows.items():
+        picks = [_pick(mean, spread, str(n)) if n in result.budgets(name) else "" for n in budgets]
+        kendall = mean.get("kendall_all")
+        table.add_row(name, *picks, "" if kendall is None else f"{kendall:.3f}")
     console.print(table)
     numbers = {name: value for name, value in result.metrics.items() if isinstance(value, float)}
     for name, value in numbers.items():
         console.print(f"{name:>20} {value:8.3f} ± {result.spread[name]:.3f}")
 
 
-def _cells(mean: Mapping[str, Any], spread: Mapping[str, Any]) -> list[str]:
-    picks = [
-        f"{mean['best_of'][str(budget)]:.2f}" + (f" ± {spread['best_of'][str(budget)]:.2f}" if spread else "")
-        for budget in BUDGETS
-    ]
-    kendall = mean.get("kendall_all")
-    return [*picks, "" if kendall is None else f"{kendall:.3f}"]
+def _pick(mean: Mapping[str, Any], spread: Mapping[str, Any], budget: str) -> str:
+    return f"{mean['best_of'][budget]:.2f}" + (f" ± {spread['best_of'][budget]:.2f}" if spread else "")
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,7 +1,7 @@
 """The meta-test protocol: how good is what a search proposes, against an oracle of true accuracies?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,8 @@ from metad2a.spaces.base import Architecture
 from metad2a.training.ranking import rank_agreement
 
 BUDGETS = (1, 2, 5, 10, 30, 100, 500)
+SEARCH = "MetaD2A"
+"""How the list of the search is called beside the baselines'."""
 
 Row = dict[str, float | dict[str, float]]
 
@@ -41,6 +43,8 @@ class Evaluation:
         per_run: the numbers of each seed.
         archs: how many architectures the correlations "all" and "top10pct" are over: all that a table lists, else
             so many drawn uniformly.
+        lists: how many architectures are in the list of the search, and in that of each baseline; of several runs
+            in the shortest. ``best_of`` more than these is the best of these.
     """
 
     dataset: str
@@ -51,6 +55,11 @@ class Evaluation:
     baselines: dict[str, dict[str, Any]]
     per_run: list[Row]
     archs: int = 0
+    lists: Mapping[str, int] = field(default_factory=dict)
+
+    def budgets(self, name: str) -> list[int]:
+        """Return those of ``BUDGETS`` that the list of a baseline, or of ``SEARCH``, is long enough for."""
+        return [budget for budget in BUDGETS if budget <= self.lists.get(name, budget)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metad2a evaluate json=FILE``; numbers that do not exist are null."""
@@ -152,6 +161,8 @@ def evaluate(
         baselines={"random": mean_random | {"spread": spread_random}, **rows},
         per_run=runs,
         archs=len(known.archs),
+        lists={SEARCH: min(map(len, found)), "random": min(map(len, random))}
+        | {name: len(archs) for name, archs in baselines.items()},
     )
 
 

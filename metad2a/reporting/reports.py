@@ -10,7 +10,7 @@ import numpy as np
 from metad2a import __version__
 from metad2a.data.image_set import ImageSet
 from metad2a.data.inspection import Inspection
-from metad2a.evaluation.protocol import Evaluation
+from metad2a.evaluation.protocol import SEARCH, Evaluation
 from metad2a.reporting.figures import (
     Curve,
     Table,
@@ -156,13 +156,13 @@ def demo_report(
 def evaluation_sections(evaluation: Evaluation) -> list[Section]:
     """Return picks against baselines, and the numbers."""
     methods: dict[str, dict[int, Any]] = {
-        "MetaD2A": {
-            int(n): np.array([row["best_of"][n] for row in evaluation.per_run])  # type: ignore[index]
-            for n in evaluation.metrics["best_of"]  # type: ignore[union-attr]
+        SEARCH: {
+            n: np.array([row["best_of"][str(n)] for row in evaluation.per_run])  # type: ignore[index]
+            for n in evaluation.budgets(SEARCH)
         }
     }
     for name, row in evaluation.baselines.items():
-        methods[name] = {int(n): np.array([value]) for n, value in row["best_of"].items()}
+        methods[name] = {n: np.array([row["best_of"][str(n)]]) for n in evaluation.budgets(name)}
     numbers = [
         (name, value, evaluation.spread[name])
         for name, value in evaluation.metrics.items()

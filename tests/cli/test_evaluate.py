@@ -71,8 +71,10 @@ def test_the_json_keeps_the_contract(run: Run, tmp_path: Path, npz: Path, oracle
     # The table is the baseline's own order, so that it must be perfect and nothing else can be better.
     assert found["baselines"]["flops"]["top1"] == 100
     assert found["baselines"]["flops"]["kendall_all"] == pytest.approx(1)
-    assert "MetaD2A" in outcome.out
-    assert "±" in outcome.out
+    printed = {cells[1].strip(): cells for line in outcome.out.splitlines() if len(cells := line.split("│")) > 2}
+    assert "±" in printed["MetaD2A"][6]
+    assert [cell.strip() for cell in printed["MetaD2A"][7:9]] == ["", ""], "of 40 there are no 100, nor 500"
+    assert printed["flops"][8].strip() == "100.00"
     page = (tmp_path / "out/report.html").read_text()
     assert "metad2a evaluate" in page
     assert "kendall_all" in page
@@ -99,13 +101,15 @@ def test_an_oracle_that_lists_nothing(
         stopped = run(*command, "oracle_column=224", *some)
         assert stopped.code == 130
         [folder] = (tmp_path / "runs/evaluate").iterdir()
-        run("resume", folder).done()
+        outcome = run("resume", folder).done()
     assert asked.pop(12) == "interrupted"
     assert len(set(asked)) == len(asked), "what was asked before is not asked again"
     told = re.search(r"accuracy.safetensors:224: (\d+) evaluations of (\d+) networks, 0 of which", stopped.err)
     assert told is not None, stopped.err
     assert int(told[1]) >= 12 + 4 * 4, "sample, search, random ones, by parameters, by multiply-adds"
     assert int(told[2]) == len(asked)
+    assert "best of 2" in outcome.out
+    assert "best of 5" not in outcome.out
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["oracle"], found["archs"]) == ("accuracy.safetensors:224", 12)
     assert set(found["baselines"]) == {"random", "params", "flops", "static"}

@@ -169,10 +169,13 @@ def test_the_evaluation_report_shows_means_and_spread(tmp_path: Path) -> None:
         spread={"top1": 0.75, "regret": 0.75, "kendall_all": math.nan, "best_of": row(0.0)["best_of"]},
         baselines={"random": row(80.5), "flops": row(85.5)},
         per_run=[row(90.5), row(92.0)],
+        lists={"MetaD2A": 40, "random": 500, "flops": 2},
     )
     evaluation_report(tmp_path / "r.html", evaluation, command="metad2a evaluate dataset=birds")
     page = (tmp_path / "r.html").read_text()
     assert headings(page) == ["Best true accuracy among the first picks", "Numbers"]
+    assert page.count(">MetaD2A</td>") == 5, "of 40 there are no 100, nor 500"
+    assert (page.count(">random</td>"), page.count(">flops</td>")) == (7, 2)
     for text in ("birds against table.csv:birds", "over 2 seeds", "91.25", "0.7500", "random", "flops", "MetaD2A"):
         assert text in page, text
     assert "nan" not in page.replace("provenance", "")
