@@ -192,8 +192,6 @@ class MetaDatabase:
             raise DatabaseError(f"the database '{self.name}' comes without a split of its own. Split it by task.")
         return (parts == "valid").to_numpy(dtype=bool, copy=True)
 
-    split_official = split_own
-
 
 def open_folder(where: str | Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a published database, or of a shipped one by its name, and its manifest.

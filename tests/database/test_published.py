@@ -83,11 +83,11 @@ def test_split_errors(folder: Path) -> None:
         one_task.split_by_task(0.5, 0)
     database.records["split"] = None
     with pytest.raises(DatabaseError, match="without a split of its own"):
-        database.split_official()
+        database.split_own()
 
 
 def test_the_authors_split_is_kept(folder: Path) -> None:
-    assert np.flatnonzero(MetaDatabase.load(folder).split_official()).tolist() == [1, 4]
+    assert np.flatnonzero(MetaDatabase.load(folder).split_own()).tolist() == [1, 4]
 
 
 def test_missing_databases_are_named(tmp_path: Path) -> None:

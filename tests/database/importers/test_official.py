@@ -41,7 +41,7 @@ def test_the_facts_about_the_database(imported: MetaDatabase) -> None:
     assert 40 < imported.accuracy.min() < imported.accuracy.max() < 87
     assert imported.accuracy.mean() == pytest.approx(71.6, abs=0.05)
     assert all(len(set(classes)) == 20 for classes in imported.task_classes)
-    assert imported.split_official().sum() == 400
+    assert imported.split_own().sum() == 400
     assert imported.manifest["notes"]["topology"] == [
         *([0, 1], [1, 2], [1, 3], [1, 5], [2, 3], [2, 6], [3, 4], [3, 6], [4, 5], [5, 6], [6, 7])
     ]
@@ -64,7 +64,7 @@ def test_every_row_is_the_published_one(official: Path, imported: MetaDatabase) 
         expected = tuple(wnids[str(label)] for label in classes[raw["task"][row]])
         assert imported.task_classes[imported.task_index[row]] == expected
     order = read_restricted(official / "meta_train_tasks_predictor_idx.pt")
-    assert set(np.flatnonzero(imported.split_official())) == set(order[:400].tolist())
+    assert set(np.flatnonzero(imported.split_own())) == set(order[:400].tolist())
 
 
 def test_both_sources_give_identical_records(official: Path, imported: MetaDatabase, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_generators_database(igraph: Graph, tmp_path: Path) -> None:
         ("label 1", "label 2", "label 3"),
         ("label 3", "label 1000"),
     ]
-    assert np.flatnonzero(~database.split_official()).tolist() == list(range(10)), "the index begins with the last"
+    assert np.flatnonzero(~database.split_own()).tolist() == list(range(10)), "the index begins with the last"
     assert "--which generator" in database.manifest["command"]
     assert "database of the generator" in database.manifest["notes"]["origin"]
 

@@ -77,7 +77,7 @@ def test_the_whole_database(tmp_path: Path) -> None:
     check_rows(database, entries)
     assert database.records["key"].nunique() == 6, "a network measured twice is two records"
     with pytest.raises(DatabaseError, match="without a split"):
-        database.split_official()
+        database.split_own()
     assert "in general another class" in database.manifest["notes"]["classes"]
     assert "supernet" in database.manifest["recipes"]["official"]["known"]
     assert all(len(facts["sha256"]) == 64 for facts in database.manifest["notes"]["read"])
@@ -89,7 +89,7 @@ def test_the_parts_are_a_split(tmp_path: Path) -> None:
     write_whole(files, "the parts come first")
     database = import_mobilenetv3(files, tmp_path / "out")
     check_rows(database, entries[:6])
-    assert database.split_official().tolist() == [False] * 4 + [True] * 2
+    assert database.split_own().tolist() == [False] * 4 + [True] * 2
     assert database.held_out["accuracy"].tolist() == [86.0, 87.0]
 
 
