@@ -16,6 +16,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from metad2a.cli import main as command_line
 from metad2a.data.features import FeatureSet
@@ -30,6 +31,9 @@ from metad2a.spaces.registry import get_space
 FEATURE_DIM = 6
 FINGERPRINT = "test features"
 ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("metad2a", deadline=None)  # how long an example takes depends on who else computes
+settings.load_profile("metad2a")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ def numbered(labels: list[int], num_classes: int) -> FeatureSet:
     return FeatureSet(rows, np.array(labels), names, embedder="none", name="numbered")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_draw(data: st.DataObject) -> None:
     counts = data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=5))

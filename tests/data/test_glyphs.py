@@ -60,7 +60,7 @@ def test_classes_can_be_told_apart() -> None:
     assert model.score(x[~train], images.labels[~train]) > 0.7
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=300))
 def test_an_image_does_not_depend_on_the_others(rows: list[int]) -> None:
     images = glyphs(CHARS, images_per_class=10, seed=3)

@@ -78,7 +78,7 @@ def random_sets(n: int, classes: int = 3, seed: int = 0) -> SetBatch:
 # --- encoder --------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_padding_of_short_graphs_has_no_influence(seed: int) -> None:
     torch.manual_seed(0)
@@ -175,7 +175,7 @@ def test_likelihood_is_that_of_sampling(edges: list[tuple[int, int]] | None) -> 
     torch.testing.assert_close(counts[common] / n, odds.exp(), rtol=0.25, atol=0, check_dtype=False)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_likelihood_of_a_batch_is_that_of_singles(seed: int) -> None:
     model, graphs, z = decoder().double(), random_graphs(3, seed), latents(3, seed).double()

@@ -22,7 +22,7 @@ def normal(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch_rng(seed), dtype=torch.float64)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(size=SIZES, seed=SEEDS, normalize=st.booleans())
 def test_order_of_images_and_classes_does_not_matter(
     size: tuple[int, int, int], seed: int, normalize: bool
@@ -35,7 +35,7 @@ def test_order_of_images_and_classes_does_not_matter(
     torch.testing.assert_close(shuffled, model(features, mask))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(size=SIZES, seed=SEEDS, more=st.tuples(st.integers(0, 2), st.integers(0, 2)))
 def test_masked_is_cropped(size: tuple[int, int, int], seed: int, more: tuple[int, int]) -> None:
     model, features = encoder(), normal(*size, FEATURES, seed=seed)

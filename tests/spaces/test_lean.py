@@ -16,7 +16,7 @@ SPACE = NASBench201()
 
 
 @given(st.tuples(*[st.integers(0, 4)] * 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_lean_network_is_the_same_function(choices: tuple[int, ...]) -> None:
     full = SPACE.build(Architecture("nasbench201", choices), 3, channels=2, cells=2).double()
     slim = copy.deepcopy(full)

@@ -98,7 +98,7 @@ def described(block: nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
     st.integers(1, 2000),
     st.fixed_dictionaries({"width": st.integers(1, 300), "downsampling": st.sampled_from([1, 2, 4, 8, 16, 32])}),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_costs_are_those_of_the_networks(
     drawn: tuple[int, ...], resolution: int, classes: int, scale: dict[str, int]
 ) -> None:

@@ -54,7 +54,7 @@ def check_equal(space: SearchSpace, arch: Architecture, side: int, **scale: int)
 @example((3, 3, 3, 0, 0, 0))  # convolutions that lead nowhere
 @example((4, 4, 4, 4, 4, 4))
 @example((0, 1, 2, 4, 3, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_written_cells_are_the_built_ones(choices: tuple[int, ...]) -> None:
     check_equal(CELLS, Architecture("nasbench201", choices), side=7, channels=2, cells=2)
 

@@ -57,7 +57,7 @@ def test_the_git_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
     assert found.removesuffix("-dirty") == head.stdout.strip()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(killed_at=st.integers(1, 9), saved_at=st.integers(0, 9), half=st.booleans())
 def test_killed_and_resumed_equals_uninterrupted(
     tmp_path_factory: pytest.TempPathFactory, killed_at: int, saved_at: int, half: bool
