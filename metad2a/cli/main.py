@@ -257,7 +257,7 @@ def fit_network(
     arch: Annotated[
         str,
         typer.Argument(
-            help="The space's text | FILE.json of a search: its first candidate | FILE.json#3: its third."
+            help="The space's text | FILE.json of a search: the best that is known | FILE.json#3: its third."
         ),
     ],
     dataset: Annotated[str, typer.Argument(help="Images, in any form that `metad2a search` takes.")],
@@ -275,7 +275,7 @@ def export(
         str,
         typer.Argument(
             help="Run folder of fit-network, or a file of its weights | the space's text of an architecture | "
-            "FILE.json of a search: its first candidate | FILE.json#3: its third."
+            "FILE.json of a search: the best that is known | FILE.json#3: its third."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],

@@ -114,11 +114,11 @@ def print_query(arch: str, accuracy: float) -> None:
     console.print(f"{value}  {arch}", markup=False)
 
 
-def print_queried(queried: Queried, oracle: str, *, asked: int, rank: int) -> None:
+def print_queried(queried: Queried, *, asked: int, rank: int) -> None:
     """Print what the true evaluations found, and why no more were made."""
     spent = len(queried.trail)
     why = "" if spent == asked else f", then the next one promised only {queried.promise:.2f} percent more"
-    console.print(f"{spent} evaluations by {oracle}{why}", markup=False)
+    console.print(f"{spent} evaluations by {queried.oracle}{why}", markup=False)
     console.print(f"best: {queried.accuracy:.2f} %  {queried.best} (rank {rank} of the candidates)", markup=False)
 
 

@@ -142,17 +142,20 @@ class Queried:
         best: the one with the highest accuracy.
         accuracy: its accuracy, in percent.
         promise: by how many percent the next evaluation was expected to improve on it when the search ended.
+        oracle: name of who evaluated.
     """
 
     trail: tuple[tuple[str, float], ...]
     best: str
     accuracy: float
     promise: float
+    oracle: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; numbers that do not exist are null."""
         rows = [{"arch": arch, "accuracy": value if math.isfinite(value) else None} for arch, value in self.trail]
-        return {"trail": rows, "best": self.best, "accuracy": self.accuracy, "promise": self.promise}
+        plain = {"best": self.best, "accuracy": self.accuracy, "promise": self.promise, "oracle": self.oracle}
+        return {"trail": rows} | plain
 
 
 def spend(
@@ -163,6 +166,7 @@ def spend(
     queries: int,
     batch: int = 1,
     enough: float = 0.0,
+    oracle: str = "",
     on_query: Callable[[str, float], None] = lambda arch, accuracy: None,
 ) -> Queried:
     """Spend up to ``queries`` true evaluations on what ``searcher`` asks for.
@@ -174,6 +178,7 @@ def spend(
         queries: at most.
         batch: how many are evaluated at a time.
         enough: it ends early when the next evaluation promises less than so many percent.
+        oracle: name of who evaluates, for who reads what comes of it.
         on_query: told each architecture and its accuracy.
 
     Raises:
@@ -197,4 +202,4 @@ def spend(
     if searcher.best is None:
         raise LimitError(f"all {len(trail)} evaluations failed: there is no best architecture.")
     best = space.format(searcher.best)
-    return Queried(tuple(trail), best, dict(trail)[best], searcher.promise())
+    return Queried(tuple(trail), best, dict(trail)[best], searcher.promise(), oracle)

@@ -125,6 +125,53 @@ def test_a_candidate_of_a_search(run: Run, tmp_path: Path, npz: Path, checkpoint
     run("fit-network", "a result.json#9", npz).refused("no candidate of rank 9", "it has 5")
 
 
+@pytest.mark.parametrize(
+    ("evaluated", "rank", "said"),
+    [
+        ({}, 1, ""),
+        ({"queries": {"best": "c", "accuracy": 61.5, "oracle": "table:a"}}, 3, "that --queries found (61.50 %)"),
+        (
+            {"then_train": ("b", 60.0)},
+            2,
+            "that --then-train found (60.00 %); found.json#1 is the first by prediction",
+        ),
+        ({"then_train": ("a", 60.0)}, 1, "that --then-train found (60.00 %)\n"),
+        (
+            {"then_train": ("b", 60.0), "queries": {"best": "c", "accuracy": 61.5, "oracle": "training:short"}},
+            3,
+            "found.json: rank 3, the best that --queries found (61.50 %)",
+        ),
+        (
+            {"then_train": ("b", 60.0), "queries": {"best": "c", "accuracy": 91.5, "oracle": "table:a"}},
+            2,
+            "--then-train",
+        ),
+    ],
+)
+def test_the_best_that_is_known_is_taken(
+    run: Run, tmp_path: Path, evaluated: dict[str, Any], rank: int, said: str
+) -> None:
+    cells = {"a": CELL, "b": DEAD, "c": CELL.replace("skip_connect", "none")}
+    found: dict[str, Any] = {"space": "nasbench201", "then_train": None, "queries": None}
+    found["candidates"] = [{"rank": place, "arch": cell} for place, cell in enumerate(cells.values(), start=1)]
+    if "then_train" in evaluated:
+        name, mean = evaluated["then_train"]
+        place = list(cells).index(name) + 1
+        found["then_train"] = {"chosen": {"rank": place}, "candidates": [{"rank": place, "valid_mean": mean}]}
+    if "queries" in evaluated:
+        found["queries"] = evaluated["queries"] | {"best": cells[evaluated["queries"]["best"]]}
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    chosen = list(cells.values())[rank - 1]
+    looked_at = run("fit-network", "found.json", "images/", "--cfg", "job").done()
+    assert f"arch: '{chosen}'" in looked_at.out or f"arch: {chosen}" in looked_at.out
+    assert said in looked_at.err
+    assert bool(said) == bool(looked_at.err)
+    first = run("fit-network", "found.json#1", "images/", "--cfg", "job").done()
+    assert (f"arch: '{CELL}'" in first.out or f"arch: {CELL}" in first.out, first.err) == (True, "")
+    run("export", "found.json", "out", "--num-classes", 2, "--no-onnx").done()
+    assert json.loads((tmp_path / "out/card.json").read_text())["arch"] == chosen
+
+
 def test_a_test_set_of_its_own(run: Run, tmp_path: Path, npz: Path) -> None:
     rng = np.random.default_rng(1)
     test = tmp_path / "test, 'own'.npz"

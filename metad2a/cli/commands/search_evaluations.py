@@ -88,9 +88,10 @@ def query(
             evaluate,
             queries=wanted.queries,
             enough=wanted.enough,
+            oracle=name,
             on_query=output.print_query,
         )
-    output.print_queried(queried, name, asked=wanted.queries, rank=rank_of(queried.best, result))
+    output.print_queried(queried, asked=wanted.queries, rank=rank_of(queried.best, result))
     return queried
 
 
