@@ -89,7 +89,7 @@ class AccuracyPredictor:
         if not isinstance(space, MobileNetV3):
             raise DataError(
                 f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
-                f"Take space={MobileNetV3.name}, or a checkpoint for it, or give a table as the oracle."
+                f"Take the space '{MobileNetV3.name}', or a checkpoint for it, or give a table as the oracle."
             )
         if not path.is_file():
             raise DataError(f"there is no oracle {path}. `metad2a import ofa` makes one of Once-for-All's file.")

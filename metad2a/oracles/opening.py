@@ -29,8 +29,8 @@ def open_oracle(
     if Path(path).name in NAMES.values() or is_supernet(path):
         if not isinstance(space, MobileNetV3):
             raise DataError(
-                f"{path} is a supernet of 'mobilenetv3', not of '{space.name}'. Take space=mobilenetv3, or a "
-                "checkpoint for it, or give a table as the oracle."
+                f"{path} is a supernet of 'mobilenetv3', not of '{space.name}'. Take the space "
+                "'mobilenetv3', or a checkpoint for it, or give a table as the oracle."
             )
         return SupernetOracle.on(open_supernet(path), ImageSet.open(column), space=space)
     if Path(path).suffix == SUFFIX:

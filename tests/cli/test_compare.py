@@ -138,12 +138,12 @@ def test_two_objectives_on_an_oracle_that_is_no_table(
         (["sample=1"], ["sample=1", "at least 2"]),
         (["cost=flop", "oracles=[FILE:224]", "space=mobilenetv3"], ["unknown cost 'flop'"]),
         (["reference=[1]", "oracles=[FILE:224]"], ["reference=[1.0]", "two numbers"]),
-        (["oracles=[FILE:224]", "methods=[random]"], ["not of 'nasbench201'", "space=mobilenetv3"]),
+        (["oracles=[FILE:224]", "methods=[random]"], ["not of 'nasbench201'", "Take the space 'mobilenetv3'"]),
         (["oracles=[FILE:100]", "methods=[random]", "space=mobilenetv3"], ["no column '100'"]),
         (["oracles=[FILE:224]", "space=mobilenetv3"], ["'static' lists what is no architecture of 'mobilenetv3'"]),
         (
-            ["oracles=[FILE:224]", "space=mobilenetv3", "methods=[random,metad2a]"],
-            ["nasbench201", "mobilenetv3"],
+            ["oracles=[FILE:224]", "space=mobilenetv3", "methods=[random,'a=searcher:evolution?first=metad2a']"],
+            ["'a': the checkpoint", "not for 'mobilenetv3'. Use space=nasbench201", "first=metad2a:NAME"],
         ),
     ],
 )

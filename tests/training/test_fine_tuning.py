@@ -58,7 +58,7 @@ def test_a_generator_and_a_predictor_of_unknown_scale_start_as_they_are(make_che
             "predictor",
             "mobilenetv3",
             FINGERPRINT,
-            "mine: .*for the search space 'nasbench201', not for 'mobilenetv3'",
+            "mine: .*for the search space 'nasbench201', not for 'mobilenetv3'. Use space=nasbench201,",
         ),
         ("predictor", NASBench201.name, "other", "mine: .*trained on features of the embedder 'pixels'"),
     ],

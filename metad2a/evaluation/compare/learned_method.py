@@ -11,7 +11,7 @@ import torch
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import ConfigError
+from metad2a.errors import CheckpointError, ConfigError
 from metad2a.evaluation.compare.methods import Method, Scores
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.models.checkpoint import Checkpoint
@@ -78,7 +78,13 @@ class LearnedMethod(Method):
             CheckpointError: it was trained for another space.
             ConfigError: it is to see another data set, and there is none.
         """
-        self.checkpoint.check(space=problem.space.name)
+        try:
+            self.checkpoint.check(space=problem.space.name)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"methods: '{self.label}': {error} Checkpoints are given as checkpoint=NAME for all methods, or in "
+                "the text of one: metad2a:NAME, first=metad2a:NAME."
+            ) from error
         if self.shuffled and not problem.others:
             raise ConfigError(
                 f"methods: '{self.label}' is to see another data set than {problem.data.name} (dataset=shuffled), "
