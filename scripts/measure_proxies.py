@@ -8,7 +8,6 @@ Dead networks (their output does not depend on the image) are left out of the ra
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from scipy import stats
 from metad2a import ImageSet, plugins
 from metad2a.errors import UserError
 from metad2a.oracles.opening import open_oracle
-from metad2a.proxies.network import DEAD, Inputs, NetworkProxy
+from metad2a.proxies.network import DEAD, NetworkProxy
 from metad2a.runtime import atomic_path, numpy_rng, progress
 from metad2a.spaces.base import Architecture, SearchSpace
 from metad2a.spaces.registry import get_space
@@ -36,27 +35,18 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     archs = space.sample(given.networks, numpy_rng("measure proxies", given.seed))
-    inputs = Inputs(images, batch_size=given.batch_size, resolution=given.resolution, seed=given.seed)
+    options = {"batch_size": given.batch_size, "resolution": given.resolution, "seed": given.seed}
     table = pd.DataFrame({"arch": [space.format(arch) for arch in archs], "accuracy": oracle.evaluate(archs)})
     known = pd.read_parquet(given.kept) if given.kept.is_file() else table
     if not known[["arch", "accuracy"]].equals(table):
         sys.exit(f"error: {given.kept} is of other networks. Give another file, or remove it.")
     for name, kind in kinds.items():
         if name not in known:
-            proxy = of_network(kind, inputs) if issubclass(kind, NetworkProxy) else kind()
+            proxy = kind(kind().inputs.for_data(images, **options)) if issubclass(kind, NetworkProxy) else kind()
             known[name] = scores(proxy, space, archs, images.num_classes)
             with atomic_path(given.kept) as path:
                 known.to_parquet(path, index=False)
     print(report(known, list(kinds)))
-
-
-def of_network(kind: type[NetworkProxy], inputs: Inputs) -> NetworkProxy:
-    """Return a score of networks; one of tiny networks keeps their size, and the number and size of its images."""
-    usual, images = kind().inputs, inputs.images
-    if usual.scale and images is not None:
-        size = min(usual.batch_size, len(images))
-        inputs = replace(usual, images=images, batch_size=size, seed=inputs.seed)
-    return kind(inputs)
 
 
 def scores(proxy: NetworkProxy, space: SearchSpace, archs: list[Architecture], num_classes: int) -> np.ndarray:

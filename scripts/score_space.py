@@ -2,8 +2,9 @@
 
     score_space.py SPACE OUT.parquet PROXY [PROXY ...] [--seed 0]
 
-Isomorphic architectures get the score of one of them. Networks are of the space's own size, inputs noise (of which
-the scores that need no data see the resolution alone).
+Isomorphic architectures get the score of one of them. Networks are of the space's own size, inputs two images of
+noise (of which the scores that need no data see the resolution alone), unless a score says what it needs, as
+linear_regions does.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import pandas as pd
 
 from metad2a import plugins
 from metad2a.errors import ConfigError, UserError
-from metad2a.proxies.network import Inputs, NetworkProxy
+from metad2a.proxies.network import NetworkProxy
 from metad2a.runtime import atomic_path, progress
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 
 _AT_ONCE = 50
 _CLASSES = 10
+_IMAGES = 2
 
 
 def main() -> None:
@@ -52,10 +54,9 @@ def score_space(space: SearchSpace, proxies: list[str], *, seed: int) -> pd.Data
         [space.canonical(arch) for arch in archs], return_index=True, return_inverse=True
     )
     representatives = [archs[place] for place in first]
-    inputs = Inputs(batch_size=2, resolution=space.resolution, seed=seed)
     table = {"arch": [space.format(arch) for arch in archs], "isomorphic": number.astype(np.int32)}
     for name, kind in kinds.items():
-        proxy = kind(inputs)
+        proxy = kind(kind().inputs.for_data(None, batch_size=_IMAGES, resolution=space.resolution, seed=seed))
         starts = progress(range(0, len(classes), _AT_ONCE), label=f"score {len(classes):,} networks by {name}")
         parts = [proxy.score(space, representatives[start : start + _AT_ONCE], _CLASSES) for start in starts]
         table[name] = np.concatenate(parts)[number]

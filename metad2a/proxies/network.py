@@ -4,7 +4,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -70,6 +70,28 @@ class Inputs:
         for name, least in (("batch_size", 2), ("resolution", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"inputs of a proxy: {name}={getattr(self, name)}, but must be at least {least}.")
+
+    def for_data(
+        self, images: ImageSet | None, *, resolution: int, seed: int, batch_size: int | None = None
+    ) -> "Inputs":
+        """Return the same for a data set.
+
+        Inputs of networks of a size of their own (``scale``) keep the number and the size of their images.
+
+        Args:
+            images: see the class; if they are fewer than a batch, the batch is smaller.
+            resolution: see the class.
+            seed: see the class.
+            batch_size: see the class; that of these inputs when None.
+        """
+        size = self.batch_size if batch_size is None or self.scale else batch_size
+        return replace(
+            self,
+            images=images,
+            batch_size=size if images is None else min(size, len(images)),
+            resolution=self.resolution if self.scale else resolution,
+            seed=seed,
+        )
 
     def batches(self, count: int, num_classes: int) -> list[Batch]:
         """Return ``count`` batches that share no image.

@@ -28,6 +28,11 @@ def test_every_architecture_has_a_score_and_isomorphic_ones_the_same() -> None:
     assert table["synflow"].nunique() > 1
 
 
+def test_a_score_of_tiny_networks_says_what_it_is_of() -> None:
+    table = SCRIPT["score_space"](Few(), ["linear_regions"], seed=0)
+    assert table["linear_regions"].max() > 16, "of 3,000 images in networks of one channel, not of two"
+
+
 def test_what_is_no_score_of_a_network() -> None:
     with pytest.raises(ConfigError, match="'params' is no score of a network"):
         SCRIPT["score_space"](Few(), ["params"], seed=0)

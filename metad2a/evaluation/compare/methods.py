@@ -157,10 +157,8 @@ class ProxyMethod(Method):
             return get_proxy(self._name)
         # Of features the images are gone: then the score is one of the space, on noise.
         images = None if isinstance(problem.data, FeatureSet) else problem.data
-        size = self._batch_size if images is None else min(self._batch_size, len(images))
-        # A score of tiny networks (linear regions) says how large its images are; the others take the space's.
-        resolution = self._usual.resolution if self._usual.scale else problem.space.resolution
-        inputs = replace(self._usual, images=images, batch_size=size, resolution=resolution, seed=seed)
+        usual = replace(self._usual, batch_size=self._batch_size)
+        inputs = usual.for_data(images, resolution=problem.space.resolution, seed=seed)
         return get_proxy(self._name, inputs=inputs)
 
 
