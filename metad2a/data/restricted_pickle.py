@@ -6,13 +6,14 @@ another one is refused before anything of it is called.
 
 import codecs
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from metad2a.errors import DataError
+from metad2a.errors import DataError, MetaD2AError
 
 
 class BlockedError(pickle.UnpicklingError):
@@ -74,12 +75,30 @@ class RestrictedUnpickler(pickle.Unpickler):
             raise BlockedError(f"{module}.{name}") from None
 
 
-def refusal(path: Path, error: BlockedError) -> str:
-    """Return what to say of a file that is not opened because of ``error``."""
-    return (
-        f"{path} is not opened: it names {error}, which is not needed for data and could run code. "
-        "Only open files from where you expect them."
-    )
+@contextmanager
+def explained(path: Path, kind: str, error: type[MetaD2AError]) -> Iterator[None]:
+    """Unpickle ``path`` inside; whatever goes wrong becomes an ``error`` that says what is wrong with the file.
+
+    Args:
+        path: of the file.
+        kind: what it should be, as in "damaged or no pickle".
+        error: class of what is raised.
+    """
+    try:
+        yield
+    except error:
+        raise
+    except BlockedError as blocked:
+        raise error(
+            f"{path} is not opened: it names {blocked}, which is not needed for data and could run code. "
+            "Only open files from where you expect them."
+        ) from blocked
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or problem}.") from problem
+    except Exception as problem:  # whatever a damaged pickle makes its reader raise
+        raise error(
+            f"{path} is damaged or no {kind} ({type(problem).__name__}: {problem}). Get it again."
+        ) from problem
 
 
 def read_arrays(path: Path) -> Any:
@@ -89,15 +108,6 @@ def read_arrays(path: Path) -> Any:
         DataError: the file is missing or damaged, or would call something that is not allowed; the message names
             it, and nothing was called.
     """
-    try:
-        with path.open("rb") as file:
-            # The encoding is for what Python 2 wrote; its texts and its bytes are one type.
-            return RestrictedUnpickler(file, encoding="latin1").load()
-    except BlockedError as error:
-        raise DataError(refusal(path, error)) from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
-    except Exception as error:  # whatever a damaged pickle makes its reader raise
-        raise DataError(
-            f"{path} is damaged or no pickle ({type(error).__name__}: {error}). Get it again."
-        ) from error
+    with explained(path, "pickle", DataError), path.open("rb") as file:
+        # The encoding is for what Python 2 wrote; its texts and its bytes are one type.
+        return RestrictedUnpickler(file, encoding="latin1").load()

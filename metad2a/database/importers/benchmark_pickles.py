@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import UInt32
 
-from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler, refusal
+from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler, explained
 from metad2a.database.importers.safe_pickle import Skipped, check_container
 from metad2a.errors import DatabaseError
 
@@ -98,19 +98,10 @@ def read_ends_of_curves(path: Path) -> Any:
 
 
 def _guarded(path: Path, load: Callable[[], Any]) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # Old numpy wrote its types in a way that new numpy regrets.
-            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-            return load()
-    except DatabaseError:
-        raise
-    except BlockedError as error:
-        raise DatabaseError(refusal(path, error)) from error
-    except Exception as error:  # whatever a damaged pickle makes its reader raise
-        raise DatabaseError(
-            f"{path} is damaged or no such file ({type(error).__name__}: {error}). Get it again."
-        ) from error
+    with explained(path, "such file", DatabaseError), warnings.catch_warnings():
+        # Old numpy wrote its types in a way that new numpy regrets.
+        warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+        return load()
 
 
 # --- pickles larger than memory --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch.serialization import SourceChangeWarning
 
-from metad2a.data.restricted_pickle import ARRAYS, BlockedError, RestrictedUnpickler, refusal
+from metad2a.data.restricted_pickle import ARRAYS, RestrictedUnpickler, explained
 from metad2a.errors import DatabaseError
 
 
@@ -95,28 +95,17 @@ def read_restricted(path: Path, *, mapped: bool = False) -> Any:
         DatabaseError: the file is missing or damaged, or would call something that is not allowed; the message
             names it, and nothing was called.
     """
-    try:
+    with explained(path, ".pt file", DatabaseError), warnings.catch_warnings():
         check_container(path)
-        with warnings.catch_warnings():
-            # The source code of skipped objects differs from that in the file, of course.
-            warnings.simplefilter("ignore", SourceChangeWarning)
-            return torch.load(
-                path,
-                map_location="cpu",
-                weights_only=False,
-                pickle_module=_RESTRICTED_PICKLE,
-                mmap=mapped and zipfile.is_zipfile(path),
-            )
-    except DatabaseError:
-        raise
-    except BlockedError as error:
-        raise DatabaseError(refusal(path, error)) from error
-    except OSError as error:
-        raise DatabaseError(f"cannot read {path}: {error.strerror or error}.") from error
-    except Exception as error:  # whatever a damaged pickle makes its reader raise
-        raise DatabaseError(
-            f"{path} is damaged or no .pt file ({type(error).__name__}: {error}). Get it again."
-        ) from error
+        # The source code of skipped objects differs from that in the file, of course.
+        warnings.simplefilter("ignore", SourceChangeWarning)
+        return torch.load(
+            path,
+            map_location="cpu",
+            weights_only=False,
+            pickle_module=_RESTRICTED_PICKLE,
+            mmap=mapped and zipfile.is_zipfile(path),
+        )
 
 
 def check_container(path: Path) -> None:
