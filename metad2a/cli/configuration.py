@@ -35,7 +35,8 @@ PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_
 _ELEMENT = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,]*?)\s*(?:,|$)")
 _PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
 _NULL = ("init=null", "label_recipe=null")  # no text, but nothing
-_REFERENCE = "embedder"  # may be swept over, so that a comma is one; with options it is no word of Hydra's
+# Keys whose values may be swept over, so that a comma is one, and what makes a value no word of Hydra's.
+_REFERENCES = {"embedder": "?", "checkpoint": ""}
 _ALLOWED_TARGETS = ("metad2a.", "torch.optim.")
 
 
@@ -173,7 +174,8 @@ def quote(text: str) -> str:
     if separator and key.lstrip("+") in PLAIN_LISTS and re.fullmatch(r"\[.*\]", value):
         lists = re.split(r"\]\s*,\s*\[", value[1:-1])  # a sweep has several
         return f"{key}={','.join(f'[{_quoted_elements(content)}]' for content in lists)}"
-    if key.lstrip("+") == _REFERENCE and "?" in value:
+    mark = _REFERENCES.get(key.lstrip("+"))
+    if separator and mark is not None and mark in value:
         return f"{key}={_quoted_elements(value)}"
     part = _PLAIN_PART.fullmatch(key.lstrip("+")) is not None
     if not separator or text in _NULL or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):

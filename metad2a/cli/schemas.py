@@ -141,7 +141,7 @@ class EvaluateConf:
     oracle: str = MISSING
     oracle_column: str = MISSING
     sample: int = MISSING
-    checkpoint: list[str] = MISSING
+    checkpoint: Any = MISSING
     seeds: int = MISSING
     candidates: int = MISSING
     label_recipe: str = MISSING
@@ -174,7 +174,7 @@ class CompareConf:
     noise_columns: list[str] = MISSING
     noise_sd: float = MISSING
     seconds_column: str = MISSING
-    checkpoint: str = MISSING
+    checkpoint: Any = MISSING
     candidates: int = MISSING
     proxy_candidates: int = MISSING
     database: str = MISSING

@@ -164,6 +164,8 @@ def test_oracles_that_cannot_be_used(run: Run, ofa_predictor: Path, overrides: l
         (["seeds=0"], ["seeds=0", "at least 1"]),
         (["noise_sd=1", "noise_columns=[a]"], ["not both"]),
         (["json=file/a.json"], ["cannot write", "file/a.json"]),
+        (["oracles=[a:b]", "checkpoint=[a.safetensors,b.safetensors]"], ["no checkpoint a.safetensors"]),
+        (["oracles=[a:b]", "checkpoint=[]"], ["checkpoint=[]", "A+B or [A,B]"]),
         (["method=[a]"], ["unknown configuration key 'method'", "Did you mean 'methods'?"]),
     ],
 )

@@ -142,6 +142,8 @@ def test_an_oracle_that_lists_nothing(
         (["want=0.9"], ["'want' takes no value of its own. Set want.accuracy=, want.flops=, want.params=."]),
         (["orakle=a.csv"], ["unknown configuration key 'orakle'", "Did you mean 'oracle'?"]),
         (["checkpoint=[nasbench20]", "oracle=TABLE"], ["unknown checkpoint 'nasbench20'"]),
+        (["checkpoint=a.safetensors+b.safetensors", "oracle=TABLE"], ["no checkpoint a.safetensors"]),
+        (["checkpoint=[]", "oracle=TABLE"], ["checkpoint=[]", "A+B or [A,B]"]),
     ],
 )
 def test_values_that_cannot_be_used(

@@ -49,13 +49,13 @@ def train(kind: str, overrides: Sequence[str]) -> None:
 
 
 def evaluate(overrides: Sequence[str]) -> None:
-    """Evaluate; ``checkpoint=A+B``, as a comparison takes it, is ``checkpoint=[A,B]``."""
-    launch("evaluate", [_listed(text) for text in overrides], _job("evaluate", []))
+    """Evaluate a search against an oracle."""
+    launch("evaluate", overrides, _job("evaluate", []))
 
 
 def compare(overrides: Sequence[str]) -> None:
-    """Compare methods; ``checkpoint=[A,B]``, as an evaluation takes it, is ``checkpoint=A+B``."""
-    launch("compare", [_joined(text) for text in overrides], _job("compare", []))
+    """Compare methods."""
+    launch("compare", overrides, _job("compare", []))
 
 
 def build_database(overrides: Sequence[str], *, dry_run: bool = False) -> None:
@@ -127,19 +127,6 @@ def _experiment_of(kind: str, override: str) -> str:
     if key == "experiment" and shipped("conf", "experiment", value, f"{kind}.yaml").is_file():
         return f"experiment={value}/{kind}"
     return override
-
-
-def _listed(override: str) -> str:
-    key, _, value = override.partition("=")
-    if key != "checkpoint" or not value or "[" in value:
-        return override
-    lists = [f"[{one.replace('+', ',')}]" for one in value.split(",")]  # a sweep has several
-    return f"{key}={','.join(lists)}"
-
-
-def _joined(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f"{key}={value[1:-1].replace(',', '+')}" if key == "checkpoint" and value.startswith("[") else override
 
 
 def _print_runs(kind: str, finished: Sequence[tuple[Path, dict[str, float | int]]]) -> None:

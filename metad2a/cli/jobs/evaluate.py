@@ -15,6 +15,7 @@ from metad2a.errors import ConfigError
 from metad2a.evaluation.asking import Remembered
 from metad2a.evaluation.compare.asked_judge import oracle_digest
 from metad2a.evaluation.compare.kept import Kept
+from metad2a.evaluation.compare.specs import references
 from metad2a.evaluation.protocol import Evaluation, evaluate
 from metad2a.oracles.base import Oracle
 from metad2a.oracles.opening import open_oracle
@@ -37,7 +38,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
-    model = MetaD2A.open(*cfg.checkpoint, device=cfg.device, label_recipe=cfg.label_recipe or None)
+    model = MetaD2A.open(
+        *references(plain(cfg)["checkpoint"]), device=cfg.device, label_recipe=cfg.label_recipe or None
+    )
     data = open_data(cfg.dataset)
     oracle = _oracle(cfg, model.space)
     with track(
@@ -99,7 +102,7 @@ def _command(values: dict[str, Any]) -> str:
         *("dataset", "oracle", "oracle_column", "sample", "seeds", "candidates", "constrained"),
         "images_per_class",
     )
-    checkpoint = f"checkpoint=[{','.join(values['checkpoint'])}]"
+    checkpoint = f"checkpoint=[{','.join(references(values['checkpoint']))}]"
     aim = [f"label_recipe={values['label_recipe']}"] if values["label_recipe"] else []
     aim += [f"want.{name}={value:g}" for name, value in _aim(values).items()]
     return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint, *aim])

@@ -33,14 +33,14 @@ class Defaults:
     """What a method's text does not say.
 
     Attributes:
-        checkpoint: of ``metad2a`` and ``surrogate``: a shipped name, or files joined by ``+``.
+        checkpoint: of ``metad2a`` and ``surrogate``, see ``references``.
         database: of ``static`` and ``static_best``.
         candidates: that ``metad2a`` generates.
         proxy_candidates: random cells that a score of networks is computed for.
         device: of MetaD2A's models.
     """
 
-    checkpoint: str = "nasbench201"
+    checkpoint: str | Sequence[str] = "nasbench201"
     database: str = "open"
     candidates: int = 500
     proxy_candidates: int = 100
@@ -72,6 +72,21 @@ def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
     """
     labels_of(texts)
     return [_KINDS[spec.kind](spec, defaults) for spec in map(_parse, texts)]
+
+
+def references(checkpoint: Any) -> list[str]:
+    """Return the shipped name or the files that ``checkpoint`` is: a text in which ``+`` joins them, or a list.
+
+    Raises:
+        ConfigError: it is something else, or nothing.
+    """
+    if isinstance(checkpoint, str):
+        found = [checkpoint] if Path(checkpoint).is_file() else checkpoint.split("+")
+    else:
+        found = list(checkpoint) if isinstance(checkpoint, Sequence) else []
+    if not found or not all(isinstance(one, str) and one for one in found):
+        raise ConfigError(f"checkpoint={checkpoint}: give NAME or FILE, or several as A+B or [A,B].")
+    return found
 
 
 def labels_of(texts: Sequence[str]) -> list[str]:
@@ -141,7 +156,7 @@ def _references(spec: _Spec, defaults: Defaults) -> list[str]:
 
 
 def _files(argument: str, defaults: Defaults) -> list[str]:
-    return (argument or defaults.checkpoint).split("+")
+    return references(argument or defaults.checkpoint)
 
 
 def _file(reference: str) -> Path:
