@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from metad2a.data.encoded import Encoded, EncodedImages
+from metad2a.data.hub import asked_once
 from metad2a.data.image_set import ImageSet
 from metad2a.data.options import absolute, parse_options, with_options
 from metad2a.data.sources import used_classes
@@ -170,19 +171,36 @@ def _load(name: str, *, split: str | None, config: str | None, root: str | None)
             f"hf:{name} needs the package datasets ({error}). Install it: pip install 'metad2a[huggingface]'."
         ) from error
     path = Path(name)
-    local = path.exists()
+    if not path.exists():
+        return _of_hub(name, split=split, config=config, root=root)
     try:
         if path.is_dir() and any((path / file).is_file() for file in _SAVED):
             return _one_split(name, datasets.load_from_disk(name), split)
-        # Copies of local files are ours to keep; what comes from the hub may be there already.
-        where = root or (str(cache_dir() / "huggingface") if local else None)
+        where = root or str(cache_dir() / "huggingface")  # copies of local files are ours to keep
         if path.is_file():
             return datasets.load_dataset(_reader(path), data_files=name, split=split or "train", cache_dir=where)
         return _one_split(name, datasets.load_dataset(name, config, cache_dir=where), split)
     except DataError:
         raise
+    except Exception as error:  # of the library, of its readers
+        raise DataError(f"hf:{name} cannot be read: {_reason(error)}.") from error
+
+
+def _of_hub(name: str, *, split: str | None, config: str | None, root: str | None) -> Any:
+    import datasets
+
+    silent = ""
+    try:
+        with asked_once() as silent:
+            dataset = datasets.load_dataset(name, config, cache_dir=root)
     except Exception as error:  # of the library, of its readers, of the network
-        raise DataError(_failed(name, error, local=local)) from error
+        why = silent if silent and isinstance(error, ConnectionError) else _reason(error)
+        raise DataError(
+            f"hf:{name} cannot be had: {why}. There is no such file or folder here, so it was looked for on the "
+            "hub and among what was downloaded before. Without a network, get it elsewhere (save_to_disk, or its "
+            "parquet files) and give the folder: hf:FOLDER."
+        ) from error
+    return _one_split(name, dataset, split)
 
 
 def _reader(path: Path) -> str:
@@ -207,12 +225,5 @@ def _one_split(name: str, dataset: Any, split: str | None) -> Any:
     return dataset[split]
 
 
-def _failed(name: str, error: Exception, *, local: bool) -> str:
-    why = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-    if local:
-        return f"hf:{name} cannot be read: {why}."
-    return (
-        f"hf:{name} cannot be had: {why}. There is no such file or folder here, so it was looked for on the hub "
-        "and among what was downloaded before. Without a network, get it elsewhere (save_to_disk, or its parquet "
-        "files) and give the folder: hf:FOLDER."
-    )
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -191,3 +192,17 @@ def test_offline(tmp_path, monkeypatch) -> None:
     assert message.startswith("hf:ylecun/mnist cannot be had: ")
     assert "There is no such file or folder here, so it was looked for on the hub" in message
     assert message.endswith("give the folder: hf:FOLDER.")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(tmp_path, monkeypatch, caplog) -> None:
+    from datasets import config
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(config, "HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", mock.Mock(side_effect=AssertionError("it waits and tries again")))
+    with pytest.raises(UserError, match=r"hf:a/b cannot be had: http://127.0.0.1:9 does not answer \("):
+        ImageSet.open(f"hf:a/b?root={tmp_path}/home")
+    assert caplog.messages == []
+    assert not constants.HF_HUB_OFFLINE
+    assert not config.HF_HUB_OFFLINE

@@ -22,6 +22,7 @@ from metad2a.data.embedders.weights import (
     no_weights,
     read_weights,
 )
+from metad2a.data.hub import asked_once
 from metad2a.errors import ConfigError, UnknownNameError
 
 NAME = "timm"
@@ -146,10 +147,12 @@ def _network(make: Callable[[], Any]) -> Any:
 
 def _published(timm: Any, model: str) -> Any:
     """Return the model with timm's weights, downloaded where its cache has them not."""
+    silent = ""
     try:
-        return _network(lambda: timm.create_model(model, pretrained=True, num_classes=0))
+        with asked_once() as silent:
+            return _network(lambda: timm.create_model(model, pretrained=True, num_classes=0))
     except Exception as error:  # of the network, of the hub, of the model
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = silent or (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"the weights of '{NAME}:{model}' could not be downloaded ({reason}). Get them elsewhere and say where "
             f"they are: {NAME}:{model}?weights=FILE, a file whose folder {WEIGHTS_VARIABLE} may name."

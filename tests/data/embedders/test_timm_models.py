@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -134,6 +135,17 @@ def test_without_a_file_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_pa
     words = r"weights of 'timm:test_resnet' could not be downloaded .*: timm:test_resnet\?weights=FILE"
     with pytest.raises(ConfigError, match=words):
         get_embedder("timm:test_resnet")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("time.sleep", mock.Mock(side_effect=AssertionError("it waits and tries again")))
+    with pytest.raises(ConfigError, match=r"could not be downloaded \(http://127.0.0.1:9 does not answer \("):
+        get_embedder("timm:test_resnet")
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_weights_of_the_hub_are_those_of_a_file(timm_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
