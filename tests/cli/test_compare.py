@@ -51,7 +51,7 @@ def test_a_whole_comparison_and_its_continuation(
     files = ["json=out/a.json", "csv=out/a.csv", "svg=out/a.svg", "html=out/a.html", "drawn=[my own,random]"]
     outcome = run(*command, *files).done()
     found = json.loads((tmp_path / "out/a.json").read_text())
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     rows = {(row["oracle"], row["method"], row["budget"]): row for row in found["rows"]}
     assert len(rows) == 4 * 3
     # The table is the method's own order: nothing can be better.
@@ -125,7 +125,10 @@ def test_two_objectives_on_an_oracle_that_is_no_table(
     assert len(rows) == 2 * 2 * 2
     for name in names:
         assert rows[name, "small", 5]["hypervolume"] >= rows[name, "small", 1]["hypervolume"]
-    assert len(found["reach"]) == 2 * 2 * 2 * 2
+    for name in names:
+        assert set(found["reach"][name]) == {"hypervolume", "accuracy"}
+        for of in ("random", "small"):  # with one seed a method gets to its own end
+            assert of in found["reach"][name]["accuracy"][of]["methods"]
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
     assert "hypervolume_sd" in (tmp_path / "a.csv").read_text()
     for words in ("best known", "hypervolume of error and flops", "until a method has the accuracy"):

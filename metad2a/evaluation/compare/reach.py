@@ -9,6 +9,8 @@ from jaxtyping import Float
 from metad2a.evaluation.compare.trajectory import Trajectory
 from metad2a.evaluation.compare.volumes import Volumes
 
+REACHED = ("evaluations", "low", "high", "seconds", "reached")
+"""What ``grouped`` lists of a method."""
 _EQUAL = 1e-9  # so much less is as good: the rest is rounding
 
 
@@ -40,6 +42,21 @@ def reach_rows(
         for other, target in {label: float(np.mean([c[-1] for c in some])) for label, some in mine.items()}.items()
         for method in mine
     ]
+
+
+def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``reach_rows`` without what they repeat: by oracle, ``what`` and ``of``, the target and the methods.
+
+    Of a method there are the evaluations, their quartiles, the seconds and how many seeds get there; methods of
+    which none does are left out.
+    """
+    found: dict[str, Any] = {}
+    for row in rows:
+        of_oracle = found.setdefault(row["oracle"], {}).setdefault(row["what"], {})
+        group = of_oracle.setdefault(row["of"], {"target": row["target"], "methods": {}})
+        if row["reached"]:
+            group["methods"][row["method"]] = [row[name] for name in REACHED]
+    return found
 
 
 def _reach(

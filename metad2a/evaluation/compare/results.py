@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metad2a.evaluation.compare.reach import grouped
 from metad2a.evaluation.compare.statistics import Means
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,12 @@ class Comparison:
         return next(r for r in self.rows if (r.oracle, r.method, r.budget) == (oracle, method, budget))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``metad2a compare json=FILE``; numbers that do not exist are null."""
-        return {"schema_version": SCHEMA_VERSION, **without_nan(asdict(self))}
+        """Return the content of ``metad2a compare json=FILE``; numbers that do not exist are null.
+
+        ``reach`` is ``metad2a.evaluation.compare.reach.grouped``: as rows, pairs of methods would be most of it.
+        """
+        content = asdict(self) | {"reach": grouped(self.reach)}
+        return {"schema_version": SCHEMA_VERSION, **without_nan(content)}
 
     def to_frame(self) -> "pd.DataFrame":
         """Return ``rows`` as a table, the seeds' own numbers left out."""

@@ -99,7 +99,7 @@ def test_means_tests_and_curves(grid: Grid) -> None:
     timed = result.by_seconds["made up"]["params"]
     assert timed.mean[-1] == pytest.approx(result.row("made up", "params", 20).mean)
     content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert len(result.to_frame()) == 9
     with pytest.raises(UnknownNameError, match="unknown baseline 'rndom'"):
         summarise(grid, found, seeds=range(8), budgets=[1], baseline="rndom")

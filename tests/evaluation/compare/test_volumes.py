@@ -14,7 +14,7 @@ from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.methods import ListMethod, SearcherMethod
 from metad2a.evaluation.compare.problem import Problem
-from metad2a.evaluation.compare.reach import reach_rows
+from metad2a.evaluation.compare.reach import REACHED, grouped, reach_rows
 from metad2a.evaluation.compare.summary import summarise
 from metad2a.evaluation.compare.trajectory import Trajectory
 from metad2a.evaluation.compare.volumes import find_reference, measure_volumes
@@ -80,6 +80,13 @@ def test_how_soon_a_method_has_what_another_one_has(problem: Problem, judge: Jud
     half = rows["hypervolume", "fast", "fast"]
     assert half["target"] == pytest.approx((0.4 + 0.7 * 3 / 8 + 0.8 * 7 / 8) / 2)
     assert (half["evaluations"], half["high"], half["reached"]) == (2, None, 1)
+    # The same by oracle, what and whose end it is; who never gets there is left out.
+    groups = grouped(list(rows.values()))["table"]
+    assert set(groups["hypervolume"]["fast"]["methods"]) == {"fast"}
+    assert groups["hypervolume"]["fast"]["target"] == half["target"]
+    for (what, method, of), row in rows.items():
+        listed = groups[what][of]["methods"].get(method)
+        assert listed == ([row[name] for name in REACHED] if row["reached"] else None)
 
 
 def test_a_comparison_tells_them(problem: Problem, judge: Judge, tmp_path: Path) -> None:
