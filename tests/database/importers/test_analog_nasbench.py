@@ -54,7 +54,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     return save
 
 
-def test_the_packages_data_becomes_a_table(write: Write, space: NASBench201, tmp_path: Path) -> None:
+def test_the_packages_data_becomes_a_table(write: Write, tmp_path: Path) -> None:
     path, out = write(), tmp_path / "analog.csv"
     sys.modules.pop("analognasbench.data")
     assert import_analog_nasbench(path, out) == 2
@@ -108,19 +108,11 @@ def test_other_content_is_refused(change: dict[str, Any], message: str, write: W
     assert not (tmp_path / "analog.csv").exists()
 
 
-class Calls:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
-def test_other_files_are_refused(write: Write, tmp_path: Path) -> None:
+def test_other_files_are_refused(write: Write, calls: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "analog.csv"
     with pytest.raises(DatabaseError, match=r"there is no data\.anb at"):
         import_analog_nasbench(tmp_path / "none", out)
-    path = write(qat_accuracy=Calls(f"touch {tmp_path / 'proof'}"))
+    path = write(qat_accuracy=calls(os.system, f"touch {tmp_path / 'proof'}"))
     with pytest.raises(DatabaseError, match=r"it names (posix|nt)\.system"):
         import_analog_nasbench(path, out)
     assert not (tmp_path / "proof").exists()

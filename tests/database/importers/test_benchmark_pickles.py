@@ -2,6 +2,7 @@ import bz2
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,6 @@ from metad2a.database.importers import benchmark_pickles
 from metad2a.database.importers.benchmark_pickles import load_pickle, read_ends_of_curves, read_pickle
 from metad2a.database.importers.safe_pickle import Skipped
 from metad2a.errors import DatabaseError
-
-
-class Calls:
-    """Calls something when it is unpickled."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
 
 
 def curves(epochs: int) -> dict[str, Any]:
@@ -95,9 +86,11 @@ def test_most_of_a_large_file_is_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("new_format", [True, False])
-def test_a_file_that_would_run_something_is_refused_and_not_run(new_format: bool, tmp_path: Path) -> None:
+def test_a_file_that_would_run_something_is_refused_and_not_run(
+    new_format: bool, calls: Callable[..., Any], tmp_path: Path
+) -> None:
     proof, path = tmp_path / "proof", tmp_path / "evil.pth"
-    content = {"curves": curves(3), "x": Calls(os.system, f"touch {proof}")}
+    content = {"curves": curves(3), "x": calls(os.system, f"touch {proof}")}
     torch.save(content, path, _use_new_zipfile_serialization=new_format)
     with pytest.raises(DatabaseError, match=r"posix\.system|nt\.system"):
         read_ends_of_curves(path)
@@ -106,10 +99,10 @@ def test_a_file_that_would_run_something_is_refused_and_not_run(new_format: bool
     assert proof.exists()
 
 
-def test_no_command_hides_before_the_data(tmp_path: Path) -> None:
+def test_no_command_hides_before_the_data(calls: Callable[..., Any], tmp_path: Path) -> None:
     """The old format begins with three pickles of its own."""
     proof, path = tmp_path / "proof", tmp_path / "evil.pth"
-    path.write_bytes(pickle.dumps(Calls(os.system, f"touch {proof}"), protocol=2))
+    path.write_bytes(pickle.dumps(calls(os.system, f"touch {proof}"), protocol=2))
     with pytest.raises(DatabaseError, match=r"\.system"):
         read_ends_of_curves(path)
     path.write_bytes(b"".join(pickle.dumps(value, protocol=2) for value in (1, 2, {}, {})))
@@ -167,9 +160,9 @@ def test_trained_weights_are_skipped(tmp_path: Path) -> None:
     assert found["epochs"] == 200
 
 
-def test_commands_in_plain_pickles(tmp_path: Path) -> None:
+def test_commands_in_plain_pickles(calls: Callable[..., Any], tmp_path: Path) -> None:
     proof, path = tmp_path / "proof", tmp_path / "evil.pickle"
-    path.write_bytes(pickle.dumps({"nasbench201": Calls(os.system, f"touch {proof}")}))
+    path.write_bytes(pickle.dumps({"nasbench201": calls(os.system, f"touch {proof}")}))
     with pytest.raises(DatabaseError, match=r"is not opened: it names (posix|nt)\.system"):
         read_pickle(path)
     assert not proof.exists()

@@ -104,16 +104,10 @@ def test_other_files_are_refused(metrics: dict[str, Any], write: Write, tmp_path
         import_latencies(path, out)
 
 
-class Calls:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
-def test_a_pickle_that_would_run_something_is_refused(write: Write, tmp_path: Path) -> None:
-    path = write(Calls(f"touch {tmp_path / 'proof'}"))
+def test_a_pickle_that_would_run_something_is_refused(
+    write: Write, calls: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = write(calls(os.system, f"touch {tmp_path / 'proof'}"))
     with pytest.raises(DatabaseError, match=r"it names (posix|nt)\.system"):
         import_latencies(path, tmp_path / "ms.csv")
     assert not (tmp_path / "proof").exists()

@@ -273,22 +273,14 @@ def test_missing_cells_are_left_out(folder: Path, tmp_path: Path, caplog: pytest
     assert pd.read_csv(tmp_path / "table.csv")["arch"].tolist() == [benchmark_order()[0], benchmark_order()[2]]
 
 
-class Calls:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
-def test_damaged_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_damaged_folders_are_refused(folder: Path, calls: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "table.csv"
     path = folder / "000001.pickle.pbz2"
     good = path.read_bytes()
     path.write_bytes(good[:-30])
     with pytest.raises(DatabaseError, match=r"cannot read .*000001\.pickle\.pbz2"):
         import_nats_bench(folder, out)
-    pack(path, {"200": Calls(f"touch {tmp_path / 'proof'}")})
+    pack(path, {"200": calls(os.system, f"touch {tmp_path / 'proof'}")})
     with pytest.raises(DatabaseError, match=r"000001.*it names (posix|nt)\.system"):
         import_nats_bench(folder, out)
     assert not (tmp_path / "proof").exists()

@@ -4,6 +4,7 @@ import pickle
 import tarfile
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,6 @@ import torch
 
 from metad2a.database.importers.safe_pickle import Skipped, read_restricted
 from metad2a.errors import DatabaseError
-
-
-class Calls:
-    """Calls something when it is unpickled."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
 
 
 @pytest.mark.parametrize("new_format", [True, False])
@@ -58,13 +49,13 @@ def test_plain_data_comes_back(new_format: bool, tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_would_run_something_is_refused_and_not_run(
-    function: Any, arguments: str, name: str, new_format: bool, tmp_path: Path
+    function: Any, arguments: str, name: str, new_format: bool, calls: Callable[..., Any], tmp_path: Path
 ) -> None:
     proof = tmp_path / "proof"
     text = arguments.replace("COMMAND", f"touch {proof}")
     extra = ["rot13"] if function is codecs.encode else []
     path = tmp_path / "evil.pt"
-    torch.save({"acc": [1.0], "x": Calls(function, text, *extra)}, path, _use_new_zipfile_serialization=new_format)
+    torch.save({"acc": [1.0], "x": calls(function, text, *extra)}, path, _use_new_zipfile_serialization=new_format)
     with pytest.raises(DatabaseError, match=name):
         read_restricted(path)
     assert not proof.exists()
@@ -73,9 +64,9 @@ def test_a_file_that_would_run_something_is_refused_and_not_run(
         assert proof.exists()
 
 
-def test_a_pickle_in_the_place_of_the_magic_number_is_not_run(tmp_path: Path) -> None:
+def test_a_pickle_in_the_place_of_the_magic_number_is_not_run(calls: Callable[..., Any], tmp_path: Path) -> None:
     proof, path = tmp_path / "proof", tmp_path / "evil.pt"
-    path.write_bytes(pickle.dumps(Calls(os.system, f"touch {proof}"), protocol=2))
+    path.write_bytes(pickle.dumps(calls(os.system, f"touch {proof}"), protocol=2))
     with pytest.raises(DatabaseError, match=r"\.system"):
         read_restricted(path)
     assert not proof.exists()
@@ -155,12 +146,12 @@ def test_image_transforms_are_skipped(new_format: bool, tmp_path: Path) -> None:
     assert found["old"] == 2
 
 
-def test_transforms_that_hold_something_else_are_refused(tmp_path: Path) -> None:
+def test_transforms_that_hold_something_else_are_refused(calls: Callable[..., Any], tmp_path: Path) -> None:
     from torchvision import transforms
 
     proof, path = tmp_path / "proof", tmp_path / "evil.pt"
     hidden = transform()
-    hidden.transforms.append(Calls(os.system, f"touch {proof}"))
+    hidden.transforms.append(calls(os.system, f"touch {proof}"))
     for content, name in ((hidden, r"\.system"), (transforms.Lambda(os.system), r"transforms\.Lambda")):
         torch.save({"transform": content}, path)
         with pytest.raises(DatabaseError, match=name):
@@ -190,11 +181,13 @@ def test_mapped_tensors_are_the_same(new_format: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("new_format", [True, False])
-def test_tensors_cannot_reach_beyond_the_file(mapped: bool, new_format: bool, tmp_path: Path) -> None:
+def test_tensors_cannot_reach_beyond_the_file(
+    mapped: bool, new_format: bool, calls: Callable[..., Any], tmp_path: Path
+) -> None:
     path = tmp_path / "long.pt"
     storage = torch.zeros(4)._typed_storage()
     for offset, size in ((0, 10**6), (10**6, 4), (-8, 4)):
-        rebuild = Calls(torch._utils._rebuild_tensor_v2, storage, offset, (size,), (1,), False, OrderedDict())
+        rebuild = calls(torch._utils._rebuild_tensor_v2, storage, offset, (size,), (1,), False, OrderedDict())
         torch.save({"x": rebuild}, path, _use_new_zipfile_serialization=new_format)
         with pytest.raises(DatabaseError, match="is damaged"):
             read_restricted(path, mapped=mapped)["x"].sum()
