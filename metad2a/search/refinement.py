@@ -1,12 +1,12 @@
 """Better candidates from good ones: the neighbours of the best are looked at, and theirs, as long as it helps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from metad2a.search.constraints import Costs, Limits
-from metad2a.spaces.base import Architecture
+from metad2a.spaces.base import Architecture, SearchSpace
 
 _BEAM = 50
 
@@ -18,30 +18,45 @@ def refine(
 ) -> tuple[list[Architecture], Float[np.ndarray, "D N"]]:
     """Return the ``len(archs)`` best of ``archs`` and of what was found around them, with their predictions.
 
-    In each round the neighbours of the 50 best are predicted, those within the limits.
+    In each round the neighbours of the 50 best are predicted, those within the limits. Of architectures with one
+    canonical form only the first is kept: a second one would only say the same again.
 
     Args:
         archs: distinct architectures within the limits.
         predict: the predicted accuracy of each on several draws of the data set.
         costs: of the architectures.
         limits: that must be kept.
-        rounds: at most; it ends when a round finds nothing that belongs to the best.
+        rounds: at most; it ends when a round finds nothing that belongs to the best. 0: all stay as they are.
     """
-    known, draws = list(archs), predict(archs)
+    if not rounds:
+        return list(archs), predict(archs)
+    space = costs.space
+    seen: set[str] = set()
+    known = _unseen(space, archs, seen)
+    draws = predict(known)
     for _ in range(rounds):
         best = np.argsort(-draws.mean(0), kind="stable")
-        seen = set(known)
-        near = dict.fromkeys(
-            arch for place in best[:_BEAM] for arch in costs.space.neighbours(known[place]) if arch not in seen
-        )
-        allowed = limits.admits(costs, list(near)).tolist()
+        near = _unseen(space, (arch for place in best[:_BEAM] for arch in space.neighbours(known[place])), seen)
+        allowed = limits.admits(costs, near).tolist()
         new = [arch for arch, ok in zip(near, allowed, strict=True) if ok]
         if not new:
             break
-        worst_kept = draws.mean(0)[best[len(archs) - 1]]
+        full = len(known) >= len(archs)
+        worst = draws.mean(0)[best[: len(archs)][-1]]
         more = predict(new)
         known, draws = known + new, np.concatenate([draws, more], axis=1)
-        if not (more.mean(0) > worst_kept).any():
+        if full and not (more.mean(0) > worst).any():
             break
     kept = np.sort(np.argsort(-draws.mean(0), kind="stable")[: len(archs)])
     return [known[place] for place in kept], draws[:, kept]
+
+
+def _unseen(space: SearchSpace, archs: Iterable[Architecture], seen: set[str]) -> list[Architecture]:
+    """Return the first architecture of each canonical form that is not ``seen``; from now on it is."""
+    new = []
+    for arch in archs:
+        text = space.canonical(arch)
+        if text not in seen:
+            seen.add(text)
+            new.append(arch)
+    return new

@@ -236,6 +236,15 @@ class MobileNetV3(ProductSpace):
         choices[position] %= self.options[position]
         return Architecture(self.name, tuple(choices))
 
+    def neighbours(self, arch: Architecture) -> list[Architecture]:
+        """Return all architectures that differ from ``arch`` in one decision, and in their networks.
+
+        Raises:
+            ArchitectureError: ``arch`` is none of this space.
+        """
+        used = self.used([arch])[0]
+        return [other for place, other in self._changed(arch) if used[place]]
+
     # --- networks -----------------------------------------------------------------------------------------
 
     def size_options(self, scale: Mapping[str, int], num_classes: int, resolution: int = 1) -> dict[str, int]:

@@ -99,13 +99,15 @@ class ProductSpace(SearchSpace):
             ArchitectureError: ``arch`` is none of this space.
         """
         self.choices([arch])
+        return [other for _, other in self._changed(arch)]
+
+    def _changed(self, arch: Architecture) -> Iterator[tuple[int, Architecture]]:
+        """Yield each decision's number with each architecture that differs from ``arch`` in it alone."""
         old = arch.choices
-        return [
-            Architecture(self.name, (*old[:position], choice, *old[position + 1 :]))
-            for position, count in enumerate(self.options)
-            for choice in range(count)
-            if choice != old[position]
-        ]
+        for position, count in enumerate(self.options):
+            for choice in range(count):
+                if choice != old[position]:
+                    yield position, Architecture(self.name, (*old[:position], choice, *old[position + 1 :]))
 
     def enumerate(self) -> Iterator[Architecture]:
         """Yield every architecture once, counting upwards; the last decision changes fastest.

@@ -6,6 +6,7 @@ import pytest
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.refinement import refine
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.mobilenetv3_compact import CompactMobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 
 Predict = Callable[[Sequence[Architecture]], np.ndarray]
@@ -28,6 +29,28 @@ def test_the_best_is_climbed_to(space: NASBench201, start: list[Architecture]) -
     np.testing.assert_array_equal(draws, likes_3x3(archs))
     assert draws[0].max() == 60
     assert draws[0].min() >= likes_3x3(start)[0].min()
+
+
+def test_what_computes_the_same_is_there_once() -> None:
+    """Where a stage has two layers, a network does not depend on what the code says of the others."""
+    space = CompactMobileNetV3()
+    start = list(dict.fromkeys(space.sample(30, np.random.default_rng(0))))
+
+    def likes_shallow(archs: Sequence[Architecture]) -> np.ndarray:
+        return -space.params(archs, 10)[None].astype(float)
+
+    archs, draws = refine(start, likes_shallow, Costs(space, 10), Limits(), rounds=4)
+    assert len({space.canonical(arch) for arch in archs}) == len(archs) == len(start)
+    np.testing.assert_array_equal(draws, likes_shallow(archs))
+
+
+def test_twins_among_what_is_given_leave_room_for_others(space: NASBench201, start: list[Architecture]) -> None:
+    by_function: dict[str, list[Architecture]] = {}
+    for arch in space.enumerate():
+        by_function.setdefault(space.canonical(arch), []).append(arch)
+    twins = next(archs for archs in by_function.values() if len(archs) > 2)[:3]
+    archs, _ = refine([*start, *twins], likes_3x3, Costs(space, 10), Limits(), rounds=1)
+    assert len({space.canonical(arch) for arch in archs}) == len(archs) == len(start) + 3
 
 
 def test_no_rounds_change_nothing(space: NASBench201, start: list[Architecture]) -> None:
