@@ -16,6 +16,7 @@ from metad2a.reporting.scatter import Spot, scatter
 from metad2a.reporting.thumbnails import class_pictures
 from metad2a.search.explanation import Explanation
 from metad2a.search.pareto import COSTS
+from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.base import SearchSpace
 
@@ -41,6 +42,7 @@ def search_sections(
     inspection: Inspection | None = None,
     explanation: Explanation | None = None,
     trained: "ThenTrained | None" = None,
+    queried: Queried | None = None,
 ) -> list[Section]:
     """Return what was found, in what, why, and how.
 
@@ -51,9 +53,11 @@ def search_sections(
         inspection: of these images, if they were.
         explanation: of the result, if there is one.
         trained: the first candidates after training, if they were.
+        queried: what true evaluations of candidates found, if there were any.
     """
     sections = [
         *([_trained(trained)] if trained is not None else []),
+        *([_queried(result, queried)] if queried is not None else []),
         _first(result, top, explanation),
         _trade_offs(result, top),
         *([_data_set(images, inspection)] if images is not None else []),
@@ -75,9 +79,10 @@ def _first(result: SearchResult, top: int, explanation: Explanation | None) -> S
     columns += [name for name, known in (("latency ms", timed), ("memory MB", held)) if known]
     rows = [_row(candidate, timed=timed, held=held) for candidate in shown]
     networks = result.networks
+    texts = [f"Networks of {networks}."] if networks.differs(result.best.space) else []
     return Section(
         "The first-ranked candidates",
-        text=f"Networks of {networks}." if networks.differs(result.best.space) else "",
+        text=" ".join([*texts, *(explanation.about_predicted() if explanation is not None else ())]),
         warning=" ".join(explanation.warnings) if explanation is not None else "",
         cells=[_drawn(candidate) for candidate in shown[:_DRAWN]],
         table=Table(columns, rows),
@@ -204,17 +209,37 @@ def _all_candidates(result: SearchResult, top: int) -> Section:
 
 def _trained(trained: "ThenTrained") -> Section:
     chosen = trained.chosen.candidate
-    rows: Sequence[Sequence[Cell]] = [
-        (one.candidate.rank, one.candidate.arch, one.candidate.predicted, one.mean, one.std, one.seconds)
-        for one in trained.trained
-    ]
+    rows = [(one.candidate, (one.mean, one.std, one.seconds)) for one in trained.trained]
     reached = float(np.mean(trained.test_accuracies))
-    return Section(
+    return _evaluated(
         "Really trained",
-        text=f"Of the first {len(rows)} candidates rank {chosen.rank} was best on validation images. It reaches "
+        f"Of the first {len(rows)} candidates rank {chosen.rank} was best on validation images. It reaches "
         f"{reached:.2f} % on {trained.images['test']:,} test images, which decided nothing.",
-        table=Table(("rank", "architecture", "predicted %", "validation %", "standard deviation", "seconds"), rows),
+        ("validation %", "standard deviation", "seconds"),
+        rows,
     )
+
+
+def _queried(result: SearchResult, queried: Queried) -> Section:
+    by_arch = {candidate.arch: candidate for candidate in result.candidates}
+    return _evaluated(
+        "Truly evaluated",
+        f"{len(queried.trail)} evaluations by {queried.oracle}, one after another where most was promised. Rank "
+        f"{by_arch[queried.best].rank} was best: {queried.accuracy:.2f} %.",
+        ("true %",),
+        [(by_arch[arch], (accuracy,)) for arch, accuracy in queried.trail],
+    )
+
+
+def _evaluated(
+    heading: str, text: str, measured: Sequence[str], rows: Sequence[tuple[Candidate, Sequence[Cell]]]
+) -> Section:
+    """Return candidates with what was measured of each."""
+    table = Table(
+        ("rank", "architecture", "predicted %", *measured),
+        [(one.rank, one.arch, one.predicted, *numbers) for one, numbers in rows],
+    )
+    return Section(heading, text=text, table=table)
 
 
 def drawing(space: SearchSpace, arch: str) -> str:

@@ -1,8 +1,10 @@
 """What to try after a search."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metad2a.search.best_known import BestKnown
 from metad2a.search.differences import Differences
 from metad2a.search.likeness import Likeness
 from metad2a.search.result import Candidate, SearchResult
@@ -10,6 +12,7 @@ from metad2a.search.sureness import Sureness
 
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
 _TRAINED = 5
+_TRAIN, _FIT = "--then-train", "metad2a fit-network"
 _IMAGES_PER_CLASS = 50  # that a command looks at if it is told of no number
 _SPACE = "nasbench201"  # which a command means if it is told of none
 _RECIPE = "finetune_short"  # for networks of whatever space
@@ -62,7 +65,7 @@ def advise(
     if sure.tied is None or sure.tied > 1:
         count = min(_TRAINED, len(result.candidates))
         several = f"The order of the first candidates is weak: train the first {count} and let them decide."
-        found.append(Advice(several, " ".join([f"{search} --then-train {count}", *_recipe(result, "--recipe ")])))
+        found.append(Advice(several, " ".join([f"{search} {_TRAIN} {count}", *_recipe(result, "--recipe ")])))
     if near.level in ("far", "unusual"):
         found.append(_own_database(images, int(result.dataset["classes"])))
     small = _smaller(result, sure.tied)
@@ -72,9 +75,21 @@ def advise(
             f"is predicted {result.best.predicted - small.predicted:.2f} points lower: search among the small ones."
         )
         found.append(Advice(text, f"{search} --max-params {small.params}"))
-    fit = " ".join(["metad2a fit-network", shlex.quote(result.best.arch), name, *_of_this_search(result)])
-    found.append(Advice("Train the first-ranked network to its end.", fit))
+    found.append(Advice("Train the first-ranked network to its end.", _fit(result.best, name, result)))
     return tuple(found)
+
+
+def advise_knowing(
+    best: BestKnown, advice: Sequence[Advice], result: SearchResult, *, images: str
+) -> tuple[Advice, ...]:
+    """Return what is left of ``advice`` when candidates were evaluated truly, and what to do with the best."""
+    kept = [one for one in advice if _TRAIN not in one.command and not one.command.startswith(_FIT)]
+    command = _fit(result.candidates[best.rank - 1], shlex.quote(images), result)
+    return (*kept, Advice(f"Train rank {best.rank}, the best that {best.by} found, to its end.", command))
+
+
+def _fit(candidate: Candidate, name: str, result: SearchResult) -> str:
+    return " ".join([_FIT, shlex.quote(candidate.arch), name, *_of_this_search(result)])
 
 
 def _looking_at(images_per_class: int) -> str:

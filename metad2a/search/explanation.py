@@ -1,13 +1,14 @@
 """Why a search found what it found, how far to trust it, and what to try next."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metad2a.data.features import FeatureSet
-from metad2a.search.advice import Advice, advise
+from metad2a.search.advice import Advice, advise, advise_knowing
+from metad2a.search.best_known import BestKnown
 from metad2a.search.differences import Differences, differences
-from metad2a.search.explanation_words import of_differences, of_likeness, of_sureness
+from metad2a.search.explanation_words import of_differences, of_likeness, of_predicted, of_sureness
 from metad2a.search.likeness import Likeness, likeness
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.result import SearchResult
@@ -37,6 +38,10 @@ class Explanation:
         """What should make one careful; none for a data set like those of meta-training."""
         return self.about_likeness()[:1] if self.likeness.level in ("far", "unusual") else ()
 
+    def about_predicted(self) -> tuple[str, ...]:
+        """Return a sentence on the scale of what is predicted."""
+        return of_predicted(self.sureness)
+
     def about_likeness(self) -> tuple[str, ...]:
         """Return sentences on where the data set lies."""
         return of_likeness(self.likeness)
@@ -49,9 +54,14 @@ class Explanation:
         """Return sentences on how candidates differ."""
         return of_differences(self.differences)
 
+    def knowing(self, best: BestKnown, result: SearchResult, *, images: str = "IMAGES") -> "Explanation":
+        """Return the explanation of ``result`` when true evaluations of candidates have found ``best``."""
+        return replace(self, advice=advise_knowing(best, self.advice, result, images=images))
+
     def sentences(self) -> list[str]:
         """Return the whole of it in few sentences, for a terminal."""
         parts: Sequence[tuple[str, ...]] = (
+            self.about_predicted(),
             self.about_likeness(),
             self.about_sureness()[:2],
             self.about_differences()[:1],

@@ -43,6 +43,14 @@ def _verdict(near: Likeness) -> str:
     }[near.level] + f" ({share} classes seen there are nearer to another one than your typical class is to any)."
 
 
+def of_predicted(sure: Sureness) -> tuple[str, ...]:
+    """Return on which scale accuracies are predicted."""
+    known = [] if sure.recipe is None else [f"recipe {sure.recipe}"]
+    known += [] if sure.target_mean is None else [f"mean {sure.target_mean:.1f} %"]
+    labels = f" ({'; '.join(known)})" if known else ""
+    return (f"predicted %: on the scale of the checkpoint's labels{labels}, not the accuracy that you will get.",)
+
+
 def of_sureness(sure: Sureness, near: Likeness) -> tuple[str, ...]:
     """Return how sure the predictor is, the most important first."""
     sentences = []
@@ -53,11 +61,10 @@ def of_sureness(sure: Sureness, near: Likeness) -> tuple[str, ...]:
             (f"The first {sure.tied} candidates can hardly be told apart. " if sure.tied > 1 else "")
             + (f"Chances that the first is really better{kind}: {rest}." if rest else "")
         )
-    if sure.target_mean is not None and sure.error is not None:
+    if sure.error is not None and sure.target_std is not None:
         sentences.append(
-            f"What is predicted is an accuracy on the scale of meta-training (mean {sure.target_mean:.1f}, "
-            f"standard deviation {sure.target_std:.1f}), there off by {sure.error:.1f} points on average: "
-            "trust the order more than the number."
+            f"On meta-validation predictions are off by {sure.error:.1f} points on average (standard deviation of "
+            f"accuracies: {sure.target_std:.1f}): trust the order more than the number."
         )
     if sure.agreement is not None:
         word = "hardly depends" if sure.agreement >= _AGREES else "depends"

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metad2a.models.checkpoint import Checkpoint
+from metad2a.search.label_scale import label_scale
 from metad2a.search.result import SearchResult
 
 TOSS_UP = 0.6
@@ -38,6 +39,7 @@ class Sureness:
             odds below 0.6.
         target_mean: of the accuracies that the predictor was trained on, in percent.
         target_std: their standard deviation.
+        recipe: by which they were made: its name, and what it is in words.
     """
 
     draws: int
@@ -53,12 +55,12 @@ class Sureness:
     tied: int | None
     target_mean: float | None
     target_std: float | None
+    recipe: str | None = None
 
 
 def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
     """Judge the predictions of ``result`` by their spread over draws and by the predictor's record."""
-    surrogate = checkpoint.parts.get("surrogate")
-    scores: Mapping[str, Any] = checkpoint.metrics.get("predictor" if surrogate is None else "surrogate", {})
+    scores: Mapping[str, Any] = checkpoint.metrics.get(checkpoint.ranking, {})
     error, pair_error = scores.get("val/mae"), scores.get("val/pair_error")
     measured = pair_error is not None
     if pair_error is None and error is not None:
@@ -67,9 +69,7 @@ def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
     predicted = np.array([candidate.predicted for candidate in result.candidates])
     chances = None if not pair_error else chances_of_first(predicted, pair_error)
     ranks = [] if chances is None else [r for r in _RANKS if r <= len(predicted) and chances[r - 1] <= _BOLD]
-    target: Mapping[str, Any] = checkpoint.target or {"mean": None, "std": None}
-    if surrogate is not None:
-        target = {"mean": surrogate.config["target_mean"], "std": surrogate.config["target_std"]}
+    scale = label_scale(checkpoint)
     return Sureness(
         **_over_draws([candidate.draws for candidate in result.candidates]),
         spearman=scores.get("val/spearman"),
@@ -79,8 +79,9 @@ def sureness(checkpoint: Checkpoint, result: SearchResult) -> Sureness:
         pair_error_measured=measured,
         odds={} if chances is None else {rank: float(chances[rank - 1]) for rank in ranks},
         tied=None if chances is None else int((chances < TOSS_UP).sum()),
-        target_mean=target["mean"],
-        target_std=target["std"],
+        target_mean=scale.mean,
+        target_std=scale.std,
+        recipe=scale.recipe,
     )
 
 

@@ -114,6 +114,7 @@ def test_recipes_are_chosen(run: Run, tmp_path: Path) -> None:
     run("train", "predictor", *options("label_recipe=long")).done()
     made = provenance(tmp_path)
     assert list(made["recipe"].values()) == ["long"]
+    assert {key: whole["name"] for key, whole in made["recipes"].items()} == made["recipe"]
     assert made["records"] == 24
 
 

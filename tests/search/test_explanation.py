@@ -139,7 +139,8 @@ def test_an_old_checkpoint_knows_nothing(model: MetaD2A, features: FeatureSet, r
     explanation = explain(model, features, bare)
     sure = explanation.sureness
     assert (sure.tied, sure.odds, sure.agreement, sure.error, sure.draws) == (None, {}, None, None, 0)
-    assert "nobody knows" in explanation.sentences()[0]
+    assert explanation.sentences()[0].startswith("predicted %: on the scale of the checkpoint's labels, not")
+    assert "nobody knows" in explanation.sentences()[1]
     assert explanation.warnings == ()
     json.dumps(explanation.to_dict(), allow_nan=False)
 

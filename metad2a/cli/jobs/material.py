@@ -156,12 +156,14 @@ class Material:
 
     def provenance(self, cfg: DictConfig, run_id: str) -> dict[str, Any]:
         """Return what a checkpoint is to remember of where it comes from."""
+        named, whole = recipes(self.database), self.database.manifest.get("recipes", {})
         return {
             "database": self.database.name,
             "seed": cfg.seed,
             "run_id": run_id,
             "note": cfg.note,
-            "recipe": recipes(self.database),
+            "recipe": named,
+            "recipes": {key: dict(whole[key]) for key in named if key in whole},
             "split": {"name": self.split.name, **asdict(self.split.overlap)},
         }
 
