@@ -23,6 +23,7 @@ from metad2a.reporting.figures import (
 from metad2a.reporting.html import Section, write_report
 from metad2a.reporting.search_sections import search_sections
 from metad2a.search.explanation import Explanation
+from metad2a.search.querying import Queried
 from metad2a.search.result import SearchResult
 from metad2a.tracking.read import list_runs, read_metrics
 
@@ -43,15 +44,23 @@ def search_report(
     inspection: Inspection | None = None,
     explanation: Explanation | None = None,
     trained: "ThenTrained | None" = None,
+    queried: Queried | None = None,
 ) -> None:
     """Write what a search found; see ``search_sections`` for what makes the report longer."""
+    evaluated = "" if trained is None and queried is None else " Then some were evaluated truly."
     write_report(
         path,
         search_sections(
-            result, top=top, images=images, inspection=inspection, explanation=explanation, trained=trained
+            result,
+            top=top,
+            images=images,
+            inspection=inspection,
+            explanation=explanation,
+            trained=trained,
+            queried=queried,
         ),
         title=f"Networks for {result.dataset['name']}",
-        subtitle="Proposed and ranked without training anything.",
+        subtitle=f"Proposed and ranked without training anything.{evaluated}",
         command=command,
         footer=_FOOTER,
     )

@@ -332,6 +332,7 @@ def test_options_that_cannot_be_used(
         (["--runs", "r", "--queries", "1", "--oracle", "t.csv", "--oracle-column", "a"], ["--runs: no network"]),
         (["--onnx"], ["--onnx: no network would be written", "--export FOLDER"]),
         (["--no-onnx"], ["--no-onnx: no network would be written"]),
+        (["--latency", "--latency-table", "phone.csv"], ["--latency: nothing would be measured", "Leave it out"]),
     ],
 )
 def test_options_that_would_do_nothing(

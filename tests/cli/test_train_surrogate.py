@@ -87,7 +87,7 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     rows = zip(map(space.format, archs), space.params(archs, 3) / 1e5 + 50, strict=True)
     (tmp_path / "t.csv").write_text("arch,mine\n" + "".join(f"{arch},{value}\n" for arch, value in rows))
     table = ("--oracle", "t.csv", "--oracle-column", "mine")
-    export = ("--export", "nets", "--top", 1, "--no-onnx")
+    export = ("--export", "nets", "--top", 1, "--no-onnx", "--html", "r.html")
     outcome = run(*search, *table, "--queries", 6, "--json", "found.json", *export).done()
     queries = json.loads((tmp_path / "found.json").read_text())["queries"]
     assert len(queries["trail"]) == 6
@@ -98,6 +98,13 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     assert f"(rank {queries['rank']} of the candidates)" in outcome.out
     assert {path.name for path in (tmp_path / "nets").iterdir()} == {"rank1", f"rank{queries['rank']}"}
     assert queries["rank"] > 1, "or this shows nothing"
+    page = (tmp_path / "r.html").read_text().replace("<wbr>", "")
+    assert f"6 evaluations by {queries['oracle']}, one after another" in page
+    assert all(row["arch"] in page for row in queries["trail"])
+    advice = json.loads((tmp_path / "found.json").read_text())["explanation"]["advice"]
+    assert advice[-1]["text"] == f"Train rank {queries['rank']}, the best that --queries found, to its end."
+    assert queries["best"] in advice[-1]["command"]
+    assert not any("--then-train" in one["command"] for one in advice)
     few = run(*search, *table, "--queries", 30, "--enough", 100).done().out
     assert "1 evaluations by" in few
     assert "the next one promised only" in few

@@ -22,6 +22,7 @@ from metad2a.reporting.reports import TrainedCell, demo_report, evaluation_repor
 from metad2a.runtime import torch_rng
 from metad2a.search.explanation import explain
 from metad2a.search.metad2a import MetaD2A
+from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.tracking.local import LocalTracker
@@ -143,6 +144,27 @@ def test_the_whole_search_report(
     assert all(one.command in html.unescape(page) for one in explanation.advice)
     shown = {tuple(c.arch for c in result.pareto(cost)) for cost in ("params", "flops")}
     assert page.count('tabindex="0"') >= sum(map(len, shown))
+    assert self_contained(page)
+
+
+def test_what_queries_found_is_shown(space: NASBench201, tmp_path: Path) -> None:
+    result = found(space, 9)
+    third, seventh = (result.candidates[place].arch for place in (2, 6))
+    queried = Queried(
+        ((third, 61.25), (result.best.arch, math.nan), (seventh, 63.5)), seventh, 63.5, 0.1, "a table"
+    )
+    search_report(tmp_path / "r.html", result, top=2, command="c", queried=queried)
+    page = read(tmp_path / "r.html")
+    assert headings(page)[:2] == ["Truly evaluated", "The first-ranked candidates"]
+    assert "3 evaluations by a table, one after another where most was promised. Rank 7 was best: 63.50 %." in page
+    assert "without training anything. Then some were evaluated truly." in page
+    table = page[page.index("Truly evaluated") : page.index("The first-ranked candidates")]
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    assert [row for row in rows if row] == [
+        ["3", third, "88.00", "61.25"],
+        ["1", result.best.arch, "90.00", "\N{EN DASH}"],
+        ["7", seventh, "84.00", "63.50"],
+    ]
     assert self_contained(page)
 
 

@@ -21,6 +21,7 @@ from metad2a.errors import ConfigError
 from metad2a.fitting.recipes import get_recipe
 from metad2a.oracles.base import Oracle
 from metad2a.runtime import check_writable, write_json
+from metad2a.search.best_known import best_known
 from metad2a.search.explanation import Explanation, explain
 from metad2a.search.export_folder import check_replaceable
 from metad2a.search.metad2a import MetaD2A, shipped_for
@@ -104,6 +105,9 @@ def run(
     output.print_sentences(explanation.sentences())
     queried = query(model, result, parts, oracle, wanted, device) if wanted.queries else None
     trained = train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
+    best = best_known(result.to_dict() | _evaluated(result, trained, queried))
+    if best is not None:
+        explanation = explanation.knowing(best, result, images=images)
     _write(result, explanation, trained, queried, opened, wanted)
 
 
@@ -163,7 +167,7 @@ def _scale(
 
 def _check(options: dict[str, Any], wanted: Wanted, latency_table: Path | None) -> None:
     """Refuse what cannot be done before anything is computed."""
-    check_useful(wanted)
+    check_useful(wanted, measures=latency_table is None)
     counts = {
         "--candidates": options["n_candidates"],
         "--top": wanted.top,
@@ -204,26 +208,11 @@ def _write(
     wanted: Wanted,
 ) -> None:
     if wanted.json is not None:
-        more = {"explanation": explanation.to_dict(), "then_train": None if trained is None else trained.to_dict()}
-        more["queries"] = None if queried is None else queried.to_dict() | {"rank": rank_of(queried.best, result)}
+        more = {"explanation": explanation.to_dict(), **_evaluated(result, trained, queried)}
         write_json(wanted.json, result.to_dict() | more)
         output.wrote(wanted.json)
     if wanted.html is not None:
-        from metad2a.data.inspection import inspect
-        from metad2a.reporting.reports import search_report
-
-        pictured = opened if isinstance(opened, ImageSet) else None
-        search_report(
-            wanted.html,
-            result,
-            top=wanted.top,
-            command=command_line(),
-            images=pictured,
-            inspection=inspect(pictured) if pictured is not None and len(pictured) <= _INSPECTED else None,
-            explanation=explanation,
-            trained=trained,
-        )
-        output.wrote(wanted.html)
+        _write_report(wanted.html, result, explanation, trained, queried, opened, wanted.top)
     if wanted.export is not None:
         from metad2a.search.export import export_candidates
 
@@ -239,3 +228,38 @@ def _write(
             command=command_line(),
         ):
             output.wrote(folder)
+
+
+def _evaluated(result: SearchResult, trained: "ThenTrained | None", queried: Queried | None) -> dict[str, Any]:
+    """Return what came of true evaluations as plain data."""
+    return {
+        "then_train": None if trained is None else trained.to_dict(),
+        "queries": None if queried is None else queried.to_dict() | {"rank": rank_of(queried.best, result)},
+    }
+
+
+def _write_report(
+    path: Path,
+    result: SearchResult,
+    explanation: Explanation,
+    trained: "ThenTrained | None",
+    queried: Queried | None,
+    opened: ImageSet | FeatureSet,
+    top: int,
+) -> None:
+    from metad2a.data.inspection import inspect
+    from metad2a.reporting.reports import search_report
+
+    pictured = opened if isinstance(opened, ImageSet) else None
+    search_report(
+        path,
+        result,
+        top=top,
+        command=command_line(),
+        images=pictured,
+        inspection=inspect(pictured) if pictured is not None and len(pictured) <= _INSPECTED else None,
+        explanation=explanation,
+        trained=trained,
+        queried=queried,
+    )
+    output.wrote(path)

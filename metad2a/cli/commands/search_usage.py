@@ -11,14 +11,19 @@ _NOT_TRAINED = "no network would be trained. Give --then-train K, or --queries K
 _NOT_WRITTEN = "no network would be written. Give --export FOLDER."
 
 
-def check_useful(wanted: Wanted) -> None:
+def check_useful(wanted: Wanted, *, measures: bool) -> None:
     """Refuse options that were typed and would do nothing.
+
+    Args:
+        wanted: what becomes of the result.
+        measures: whether latencies can be measured here; False where a table has them.
 
     Raises:
         UsageError: what they would need is missing.
     """
     asks, exports = bool(wanted.queries), wanted.export is not None
     needs = {
+        "--latency": (measures, "nothing would be measured, --latency-table has the latencies. Leave it out."),
         "--oracle": (asks, "nothing would ask it. Give --queries K: so many evaluations."),
         "--oracle-column": (wanted.oracle is not None, "of which oracle? Give --oracle FILE."),
         "--enough": (asks, "it would end nothing. Give --queries K: so many evaluations at most."),
