@@ -48,7 +48,7 @@ def test_the_folder_is_imported_and_the_page_can_use_it(
     assert json.loads((tmp_path / "ofa" / "note10.csv.json").read_text())["notes"]["width"] == 120
     told = run("info", "ofa/accuracy.safetensors").done().out
     assert "accuracy predictor of: mobilenetv3\nits networks: width 120" in told
-    assert "columns, pixels a side: [112, 128, 144" in told
+    assert "columns, pixels a side: 112, 128, 144" in told
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE):

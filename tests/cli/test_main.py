@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,11 +154,13 @@ def test_ls_shows_the_runs_of_this_folder(invoke: Run, trained: dict[str, Path])
 def test_info(run: Run, database: Path, trained: dict[str, Path]) -> None:
     text = run("info").done().out
     assert all(word in text for word in (f"metad2a: {metad2a.__version__}", "torch: ", "device: ", "cache: "))
-    assert '"records": 12' in run("info", database).done().out
+    assert "counts: tasks 4, records 12, failures 0, archs " in run("info", database).done().out
     assert "status: done" in run("info", trained["generator"]).done().out
     text = run("info", trained["predictor"] / "checkpoints/best.safetensors").done().out
     assert "space: nasbench201" in text
-    assert '"database": "tiny"' in text
+    assert re.search(r"^models:\n  predictor: parameters [\d,]+, feature_dim 192, ", text, re.MULTILINE)
+    assert re.search(r"^provenance:\n  predictor: database tiny, seed 0, ", text, re.MULTILINE)
+    assert not set(text) & set("{}[]\"")
     run("info", "nothing").refused(
         "'nothing' is no checkpoint, supernet, database, feature file or run folder", "metad2a ls"
     )

@@ -83,7 +83,7 @@ def test_both_are_named(run: Run) -> None:
     text = run("ls").done().out
     assert "checkpoints: mobilenetv3, nasbench201" in text
     assert "databases: demo" in text
-    assert '"generator"' in run("info", "nasbench201").done().out
+    assert "  generator: parameters 323,631, " in run("info", "nasbench201").done().out
     assert "name: demo" in run("info", "demo").done().out
 
 

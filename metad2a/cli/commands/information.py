@@ -1,15 +1,14 @@
 """metad2a info."""
 
-import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 import metad2a
 from metad2a.cli import output
+from metad2a.cli.described import described
 from metad2a.data.feature_file import holds_features
 from metad2a.data.features import FeatureSet
 from metad2a.data.prepared import Prepared, is_prepared
@@ -19,6 +18,7 @@ from metad2a.fitting.supernet_file import TrainedSupernet, is_supernet
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.oracles.ofa import RESOLUTIONS, WIDTH, is_predictor
 from metad2a.runtime import cache_dir, resolve_device, shipped
+from metad2a.search.label_scale import label_scale
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.scale import NetworkScale
 from metad2a.tracking.read import read_run
@@ -28,9 +28,8 @@ _PACKAGES = ("torch", "torch-geometric", "lightning-fabric", "hydra-core", "nump
 
 def run(what: str | None) -> None:
     """Describe the installation, or the checkpoint, supernet, features, database or run that ``what`` names."""
-    for name, value in (_installation() if what is None else _describe(what)).items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        output.console.print(f"[bold]{name}[/bold]: {escape(text)}")
+    for line in described(_installation() if what is None else _describe(what)):
+        output.console.print(line, highlight=False)
 
 
 def _installation() -> dict[str, Any]:
@@ -115,13 +114,13 @@ def _predictor() -> dict[str, Any]:
 def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "space": checkpoint.space,
-        "parts": {name: part.config for name, part in checkpoint.parts.items()},
-        "parameters": {
-            name: sum(tensor.numel() for tensor in part.state.values()) for name, part in checkpoint.parts.items()
+        "models": {
+            name: {"parameters": sum(tensor.numel() for tensor in part.state.values())} | part.config
+            for name, part in checkpoint.parts.items()
         },
         "embedder": checkpoint.embedder,
         "images per class": checkpoint.images_per_class,
-        "target": checkpoint.target,
+        "labels": asdict(label_scale(checkpoint)),
         "architectures of meta-training": len(checkpoint.train_archs),
         "metrics": checkpoint.metrics,
         "provenance": checkpoint.provenance,
