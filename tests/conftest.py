@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,11 @@ class Outcome:
             assert word in lines[0]
 
 
+def code_of(ended: SystemExit) -> int:
+    """Return the exit code of a program that ended so."""
+    return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+
+
 def invoke_in(folder: Path, *arguments: object) -> Outcome:
     """Run a command in this process as if ``folder`` were the working folder."""
     out, err = io.StringIO(), io.StringIO()
@@ -89,7 +95,7 @@ def invoke_in(folder: Path, *arguments: object) -> Outcome:
             command_line.main()
             code = 0
         except SystemExit as exit_:
-            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+            code = code_of(exit_)
         finally:
             # Hydra's handlers write to the streams and files of this one command.
             root.handlers[:], root.level = handlers, level
@@ -106,6 +112,28 @@ def invoke() -> Callable[..., Outcome]:
 def run(tmp_path: Path) -> Callable[..., Outcome]:
     """Return a function that runs a command in the test's own folder."""
     return lambda *arguments: invoke_in(tmp_path, *arguments)
+
+
+@pytest.fixture
+def run_script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Outcome]:
+    """Return a function that runs a script, named by its path below scripts, in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_script(name: str, *arguments: object) -> Outcome:
+        path = ROOT / "scripts" / f"{name}.py"
+        monkeypatch.syspath_prepend(path.parent)
+        monkeypatch.setattr(sys, "argv", [path.name, *map(str, arguments)])
+        code, said = 0, ""
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as exit_:
+            code, said = code_of(exit_), exit_.code if isinstance(exit_.code, str) else ""  # Python prints it
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err + said)
+
+    return run_script
 
 
 @pytest.fixture(scope="session", autouse=True)

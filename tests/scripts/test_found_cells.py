@@ -2,8 +2,8 @@
 
 import json
 import runpy
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +24,15 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(SCRIPT))
 
 
-@pytest.fixture
-def study(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[Any, str]]:
-    """Return a function that runs the script; it returns exit code and output."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    monkeypatch.chdir(tmp_path)
-
-    def study(*arguments: object) -> tuple[Any, str]:
-        monkeypatch.setattr(sys, "argv", ["found_cells.py", *map(str, arguments)])
-        code: Any = 0
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return study
-
-
-def test_the_study_from_end_to_end(study: Callable[..., tuple[Any, str]], tmp_path: Path) -> None:
+def test_the_study_from_end_to_end(run_script: Callable[..., Any], tmp_path: Path) -> None:
     images = glyphs(["A", "g", "8"], images_per_class=12)
     np.savez(tmp_path / "small.npz", x=images.load(range(len(images)), 24), y=images.labels)
     options = [
         *("letters=small.npz", "--recipe", "demo", "--epochs", 1, "--seeds", 1, "--out", "out/study"),
         *("--candidates", 5, "--images-per-class", 2, "--classes", 2, "--random", 1),
     ]
-    code, out = study(*options)
-    assert code == 0, out
+    study = partial(run_script, "reproduce/found_cells")
+    out = study(*options).done().out
     rows = [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()]
     assert [row["cell"] for row in rows] == ["first-ranked", "random 1"]
     assert abs(rows[1]["params"] / rows[0]["params"] - 1) <= 0.2
@@ -61,9 +40,9 @@ def test_the_study_from_end_to_end(study: Callable[..., tuple[Any, str]], tmp_pa
     assert all(row["classes"] == 2 and sum(row["images"]) == 24 for row in rows)
     assert (tmp_path / "out/study.md").read_text() in out
     assert not list((tmp_path / "out").rglob("*.safetensors"))
-    code, _ = study(*options)  # everything is kept
+    study(*options).done()  # everything is kept
     assert [json.loads(line) for line in (tmp_path / "out/study.jsonl").read_text().splitlines()] == rows
-    assert study("nowhere/")[0] == 1
+    study("nowhere/").refused("nowhere")
 
 
 def test_cells_of_like_size(script: dict[str, Any]) -> None:

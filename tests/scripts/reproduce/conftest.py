@@ -1,9 +1,6 @@
 """Runs scripts of scripts/reproduce, on folders of the authors' form with random content."""
 
-import runpy
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,45 +14,14 @@ from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import FIRST_OPERATION, OFFICIAL_TOPOLOGY, NASBench201
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "scripts" / "reproduce"
-
-
 OPERATIONS = (3, 5, 6)  # types: skip connection, 3x3 convolution, pooling
-
-
 State = Callable[..., dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    def done(self) -> "Outcome":
-        assert self.code == 0, self.out + self.err
-        return self
-
-
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Outcome]:
-    """Return a function that runs a script in the test's own folder."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    monkeypatch.chdir(tmp_path)
-
-    def run(name: str, *arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        code: Any = 0
-        try:
-            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run
+def run(run_script: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs a script of this folder."""
+    return lambda name, *arguments: run_script(f"reproduce/{name}", *arguments)
 
 
 class Files:

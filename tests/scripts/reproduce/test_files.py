@@ -57,11 +57,9 @@ def test_what_is_there_is_not_called_missing(run: Run, official: Path) -> None:
     assert "cifar10bylabel" not in outcome.err
 
 
-def test_a_file_of_something_else_is_told(files: Any, run: Run, official: Path, tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_told(files: Any, run: Run, official: Path) -> None:
     files.save({"no": torch.ones(2)}, files.models(official)[1])
-    outcome = run("generation", official, "--skip-novelty")
-    assert outcome.code == 1
-    assert "ckpt_max_corr.pt: neither an official generator nor" in outcome.err
+    run("generation", official, "--skip-novelty").refused("ckpt_max_corr.pt: neither an official generator nor")
 
 
 @pytest.mark.parametrize("script", ["cifar", "generation", "unseen", "mobilenetv3", "meta_training"])
