@@ -91,9 +91,10 @@ class Remembered:
             for archs, is_kept in zip(lists, there, strict=True):
                 texts = list(map(self._space.canonical, archs))
                 self._ask_by(step, {text: new[text] for text in texts if text not in self._known}, bar)
-                found.append(np.array([self._known[text] for text in texts], dtype=np.float64))
+                values = [self._known[text] for text in texts]
+                found.append(np.array(values, dtype=np.float64))
                 if self._kept is not None and not is_kept:
-                    self._kept.once(self._key(archs), lambda values=found[-1]: {"accuracies": values.tolist()})
+                    self._kept.put(self._key(archs), {"accuracies": values})
         return found
 
     def _begin(self, new: dict[str, Architecture], *, tell: bool) -> int:

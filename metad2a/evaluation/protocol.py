@@ -147,7 +147,9 @@ def evaluate(
     ]
     mean, spread = _mean_and_spread(runs)
     mean_random, spread_random = _mean_and_spread([_picks(values, optimum) for values in true[seeds : 2 * seeds]])
-    correlations = {name: {"kendall_all": rank_agreement(of, truth)["kendall_tau"]} for name, of in scores.items()}
+    correlations: dict[str, Row] = {
+        name: {"kendall_all": rank_agreement(of, truth)["kendall_tau"]} for name, of in scores.items()
+    }
     rows = {
         name: _picks(values, optimum) | correlations.get(name, {})
         for name, values in zip(baselines, true[2 * seeds :], strict=True)

@@ -41,7 +41,11 @@ class Kept:
         found = self.get(what)
         if found is None:
             found = make()
-            path = self.path(what)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {"of": dict(what), "result": found})
+            self.put(what, found)
         return found
+
+    def put(self, what: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Keep ``result``, which depends on ``what``."""
+        path = self.path(what)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"of": dict(what), "result": dict(result)})
