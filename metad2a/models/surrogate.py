@@ -145,6 +145,12 @@ class Surrogate(nn.Module):
         if recipes and recipe is not None:
             self.target_mean, self.target_std = recipes[recipe]
         self.tau = tau
+        self._hold(num_rows, num_tasks, arch_dim, feature_dim, set_dim, of_recipes=bool(recipes))
+
+    def _hold(
+        self, num_rows: int, num_tasks: int, arch_dim: int, feature_dim: int, set_dim: int, *, of_recipes: bool
+    ) -> None:
+        """Make room for what is learned from."""
         self.features: Tensor
         self.targets: Tensor
         self.counts: Tensor
@@ -160,7 +166,7 @@ class Surrogate(nn.Module):
         self.register_buffer("sets", torch.zeros(num_tasks, set_dim))
         self.register_buffer("source_of", torch.zeros(num_tasks, dtype=torch.int32))
         self.recipe_of: Tensor | None
-        self.register_buffer("recipe_of", torch.zeros(num_tasks, dtype=torch.int32) if recipes else None)
+        self.register_buffer("recipe_of", torch.zeros(num_tasks, dtype=torch.int32) if of_recipes else None)
         self.register_buffer("set_mean", torch.zeros(feature_dim))
         self.register_buffer("set_axes", torch.zeros(set_dim, feature_dim))
 
