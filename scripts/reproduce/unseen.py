@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from _script import add_models, at_least, cell, find_models, markdown, parser, run, write
-from omegaconf import OmegaConf
 
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import ConfigError, DataError
+from metad2a.errors import DataError
 from metad2a.evaluation.paper.files import (
     GENERATOR,
     OfficialFolder,
@@ -32,9 +31,8 @@ from metad2a.evaluation.paper.files import (
 )
 from metad2a.evaluation.paper.final_training import SEEDS, FinalTraining, Trained, open_parts, part_names, x_test
 from metad2a.evaluation.paper.nasbench201 import t_interval
-from metad2a.fitting.recipe import Recipe
+from metad2a.fitting.recipes import get_recipe
 from metad2a.proxies.base import get_proxy
-from metad2a.runtime import shipped
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.random_search import RandomSearch
 from metad2a.spaces.base import Architecture
@@ -45,17 +43,8 @@ SPLITS = "nas_bench_201/configs/nas-benchmark/{}-test-split.txt"
 
 
 def main() -> None:
-    options = parser(__doc__, "unseen")
-    options.add_argument("images", metavar="IMAGES", nargs="+", type=_named, help="FOLDER or NAME=FOLDER")
-    options.add_argument("--candidates", type=at_least(1), default=50)
-    options.add_argument("--baselines", action="store_true", help="train a random and the biggest cell as well")
-    options.add_argument("--recipe", default="metatest", metavar="NAME|FILE.yaml", help="(default: %(default)s)")
-    options.add_argument("--epochs", type=at_least(1), help="for a trial: other than the paper's")
-    options.add_argument("--seed", type=int, default=0, help="of the search")
-    add_models(options)
-    given = options.parse_intermixed_args()
-    recipe = _recipe(given.recipe)
-
+    given = _arguments()
+    recipe = get_recipe(given.recipe)
     official = OfficialFolder(given.folder)
     generator, predictor = find_models(official, GENERATOR, given)
     features = {name: official.file(features_file(name)) for name, _ in given.images}
@@ -97,6 +86,18 @@ def main() -> None:
         _train(given.out, facts, model, training, cells)
 
 
+def _arguments() -> argparse.Namespace:
+    options = parser(__doc__, "unseen")
+    options.add_argument("images", metavar="IMAGES", nargs="+", type=_named, help="FOLDER or NAME=FOLDER")
+    options.add_argument("--candidates", type=at_least(1), default=50)
+    options.add_argument("--baselines", action="store_true", help="train a random and the biggest cell as well")
+    options.add_argument("--recipe", default="metatest", metavar="NAME|FILE.yaml", help="(default: %(default)s)")
+    options.add_argument("--epochs", type=at_least(1), help="for a trial: other than the paper's")
+    options.add_argument("--seed", type=int, default=0, help="of the search")
+    add_models(options)
+    return options.parse_intermixed_args()
+
+
 def _train(
     out: Path, facts: dict[str, Any], model: MetaD2A, training: FinalTraining, cells: dict[str, Architecture]
 ) -> None:
@@ -118,14 +119,6 @@ def _named(text: str) -> tuple[str, Path]:
     if name not in PUBLISHED:
         raise argparse.ArgumentTypeError(f"'{text}' is called none of {', '.join(PUBLISHED)}; write NAME=FOLDER")
     return name, folder
-
-
-def _recipe(reference: str) -> Recipe:
-    path = Path(reference) if Path(reference).suffix else shipped("conf", "recipe", f"{reference}.yaml")
-    if not path.is_file():
-        raise ConfigError(f"there is no recipe {path}. Give a name of conf/recipe or a YAML file.")
-    values: Any = OmegaConf.to_container(OmegaConf.load(path))
-    return Recipe.from_dict(values)
 
 
 def _split_file(folder: Path, name: str) -> Path | None:
