@@ -31,7 +31,8 @@ def label_scale(checkpoint: Checkpoint) -> LabelScale:
     several = config.get("recipes") or {}
     chosen = config.get("recipe")
     if checkpoint.ranking == "predictor":
-        mean, std = (checkpoint.target or {}).get("mean"), (checkpoint.target or {}).get("std")
+        target: Mapping[str, Any] = checkpoint.target or {}
+        mean, std = target.get("mean"), target.get("std")
     elif chosen is not None:
         mean, std = several[chosen]
     else:

@@ -1,39 +1,32 @@
 """metad2a search."""
 
 import shlex
-import sys
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metad2a.cli import output
 from metad2a.cli.commands.scale import Told
-from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, rank_of, train
+from metad2a.cli.commands.search_evaluations import check_recipe, oracle_of, parts_of, query, train
 from metad2a.cli.commands.search_usage import check_opened, check_useful
 from metad2a.cli.commands.search_wanted import Wanted, wishes
+from metad2a.cli.commands.search_written import command_line, evaluated, write
 from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.costs.layer_latency import read_latency_table
 from metad2a.data.cache import FeatureCache
-from metad2a.data.features import FeatureSet
-from metad2a.data.image_set import ImageSet
 from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.fitting.recipes import get_recipe
 from metad2a.oracles.base import Oracle
-from metad2a.runtime import check_writable, write_json
+from metad2a.runtime import check_writable
 from metad2a.search.best_known import best_known
-from metad2a.search.explanation import Explanation, explain
+from metad2a.search.explanation import explain
 from metad2a.search.export_folder import check_replaceable
 from metad2a.search.metad2a import MetaD2A, shipped_for
 from metad2a.search.onnx_file import check_onnx
-from metad2a.search.querying import Queried
-from metad2a.search.result import SearchResult
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 from metad2a.spaces.scale import NetworkScale
-
-if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
-    from metad2a.search.then_train import ThenTrained
 
 __all__ = ["Told", "Wanted", "command_line", "run", "wishes"]
 
@@ -46,9 +39,6 @@ _DECIDING = (  # options with numbers, and the arguments of ``MetaD2A.search`` t
     ("--candidates", "n_candidates"),
     ("--refinements", "refinements"),
     ("--seed", "random_state"),
-)
-_INSPECTED = (
-    20_000  # images, above which a report does without: looking at all of them takes longer than the search
 )
 
 
@@ -105,15 +95,10 @@ def run(
     output.print_sentences(explanation.sentences())
     queried = query(model, result, parts, oracle, wanted, device) if wanted.queries else None
     trained = train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
-    best = best_known(result.to_dict() | _evaluated(result, trained, queried))
+    best = best_known(result.to_dict() | evaluated(result, trained, queried))
     if best is not None:
         explanation = explanation.knowing(best, result, images=images)
-    _write(result, explanation, trained, queried, opened, wanted)
-
-
-def command_line() -> str:
-    """Return the command as the user would type it again."""
-    return shlex.join(["metad2a", *sys.argv[1:]])
+    write(result, explanation, trained, queried, opened, wanted)
 
 
 def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, device: str) -> MetaD2A:
@@ -197,69 +182,3 @@ def _check_evaluations(wanted: Wanted) -> None:
         raise ConfigError(f"--queries {wanted.queries} --enough {wanted.enough}: give 0 or more.")
     if wanted.oracle is not None and wanted.oracle_column is None:
         raise ConfigError(f"--oracle {wanted.oracle}: which column? Give --oracle-column.")
-
-
-def _write(
-    result: SearchResult,
-    explanation: Explanation,
-    trained: "ThenTrained | None",
-    queried: Queried | None,
-    opened: ImageSet | FeatureSet,
-    wanted: Wanted,
-) -> None:
-    if wanted.json is not None:
-        more = {"explanation": explanation.to_dict(), **_evaluated(result, trained, queried)}
-        write_json(wanted.json, result.to_dict() | more)
-        output.wrote(wanted.json)
-    if wanted.html is not None:
-        _write_report(wanted.html, result, explanation, trained, queried, opened, wanted.top)
-    if wanted.export is not None:
-        from metad2a.search.export import export_candidates
-
-        networks = {} if trained is None else {trained.chosen.candidate.rank: trained.network}
-        for folder in export_candidates(
-            result,
-            wanted.export,
-            wanted.top,
-            trained=networks,
-            also=[] if queried is None else [rank_of(queried.best, result)],
-            classes=opened.classes,
-            onnx=wanted.onnx,
-            command=command_line(),
-        ):
-            output.wrote(folder)
-
-
-def _evaluated(result: SearchResult, trained: "ThenTrained | None", queried: Queried | None) -> dict[str, Any]:
-    """Return what came of true evaluations as plain data."""
-    return {
-        "then_train": None if trained is None else trained.to_dict(),
-        "queries": None if queried is None else queried.to_dict() | {"rank": rank_of(queried.best, result)},
-    }
-
-
-def _write_report(
-    path: Path,
-    result: SearchResult,
-    explanation: Explanation,
-    trained: "ThenTrained | None",
-    queried: Queried | None,
-    opened: ImageSet | FeatureSet,
-    top: int,
-) -> None:
-    from metad2a.data.inspection import inspect
-    from metad2a.reporting.reports import search_report
-
-    pictured = opened if isinstance(opened, ImageSet) else None
-    search_report(
-        path,
-        result,
-        top=top,
-        command=command_line(),
-        images=pictured,
-        inspection=inspect(pictured) if pictured is not None and len(pictured) <= _INSPECTED else None,
-        explanation=explanation,
-        trained=trained,
-        queried=queried,
-    )
-    output.wrote(path)
