@@ -23,22 +23,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from scipy.stats import rankdata, spearmanr
 
 from metad2a.data.image_set import ImageSet
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
-from metad2a.fitting.recipe import Recipe
-from metad2a.runtime import keep_freed_memory, progress, shipped, write_text
+from metad2a.fitting.recipes import get_recipe
+from metad2a.runtime import keep_freed_memory, progress, write_text
 from metad2a.spaces.nasbench201 import NASBench201
 
 VALID = 2500
 CELLS_SEED = 2026
 # The shipped recipe, but an epoch is a pass over the images there are.
-BASE = replace(
-    Recipe.from_dict(yaml.safe_load(shipped("conf", "recipe", "rank60k.yaml").read_text("utf-8"))),
-    images_per_epoch=None,
-)
+BASE = replace(get_recipe("rank60k"), images_per_epoch=None)
 PLAIN = {"flip": False, "crop_padding": 0}
 # Name -> training images, and what differs from BASE; plain: no augmentation. Epochs are passes over these.
 VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
