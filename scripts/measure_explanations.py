@@ -41,7 +41,7 @@ def main() -> None:
     try:
         model = MetaD2A.open(arguments.checkpoint)
         for spec in arguments.datasets:
-            print_likeness(model, opened(spec, arguments), arguments)
+            print_likeness(model, opened(spec, arguments))
         if arguments.oracle:
             print_chances(model, opened(arguments.datasets[0], arguments), arguments)
     except UserError as error:
@@ -58,7 +58,7 @@ def opened(spec: str, arguments: argparse.Namespace) -> ImageSet:
     return images.keep_classes(kept[: arguments.max_classes])
 
 
-def print_likeness(model: MetaD2A, images: ImageSet, arguments: argparse.Namespace) -> None:
+def print_likeness(model: MetaD2A, images: ImageSet) -> None:
     """Print a line of a table."""
     cells = []
     for count in IMAGES:

@@ -112,7 +112,7 @@ def labels(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(run: Run, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_known_and_names_the_way_on(tmp_path: Path) -> None:
     process = begin(tmp_path, *SLOW)
     while process.poll() is None and not labels(tmp_path / "db"):
         time.sleep(0.05)

@@ -234,7 +234,7 @@ def test_tensors_that_do_not_fit(saved: Path) -> None:
         Checkpoint.load(saved)
 
 
-def test_missing_and_unknown_tensors(saved: Path) -> None:
+def test_missing_and_unknown_tensors() -> None:
     part = checkpoint("predictor").parts["predictor"]
     state = {("extra" if key == "out.bias" else key): value for key, value in part.state.items()}
     broken = replace(checkpoint("predictor"), parts={"predictor": Part(part.config, state)})

@@ -75,7 +75,7 @@ def test_a_score_leaves_the_network_untouched(name: str, space: NASBench201) -> 
     assert not any(module._forward_hooks or module._backward_hooks for module in net.modules())
 
 
-def test_snip_is_what_a_mask_of_the_weights_would_feel(space: NASBench201) -> None:
+def test_snip_is_what_a_mask_of_the_weights_would_feel() -> None:
     """The definition: the gradient by a mask of ones that multiplies the weights."""
     batch = SMALL.batches(1, 5)[0]
     net = torch.nn.Sequential(

@@ -36,7 +36,7 @@ def test_devices_are_told_apart(
     assert "| mean of 2 |" in printed
 
 
-def test_this_machine_is_measured(script: ModuleType, tmp_path: Path) -> None:
+def test_this_machine_is_measured(script: ModuleType) -> None:
     result = script.measure_here(4, 3, 1)
     [(_, row)] = result["devices"].items()
     assert row["error_percent"][0] >= 0

@@ -145,7 +145,7 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytes
     assert read_run(tmp_path)["status"] == "failed"
 
 
-def test_use_before_start_is_refused(tmp_path: Path) -> None:
+def test_use_before_start_is_refused() -> None:
     with pytest.raises(RuntimeError, match="before start"):
         LocalTracker().metrics({"x": 1.0}, 1)
 

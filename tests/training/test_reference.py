@@ -65,7 +65,7 @@ def test_of_many_tasks_some_are_kept(make_data: MakeData, monkeypatch: pytest.Mo
     assert names[0] == [names[1][0], names[1][round((len(names[1]) - 1) / 2)], names[1][-1]]
 
 
-def test_loneliness_is_the_distance_to_the_nearest_other_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loneliness_is_the_distance_to_the_nearest_other_class() -> None:
     some = features(*[2] * 8, *[7] * 11)
     sizes, quantiles = kept_of._loneliness(some, torch.arange(19), 20)
     assert kept_of._loneliness(some, torch.arange(19), 2)[0] == (1, 2)
