@@ -197,12 +197,7 @@ class MetaD2A(Ranker):
                 costs = replace(costs, latency=latencies.learn(random_state))
                 latencies.check_possible(limits, costs)
         with _spent(timing, "embed_s"):
-            features = (
-                images
-                if isinstance(images, FeatureSet)
-                else self.embed(images, images_per_class=images_per_class, random_state=random_state, cache=cache)
-            )
-            self.checkpoint.check(embedder_fingerprint=features.embedder)
+            features = self._seen_of(images, images_per_class, random_state, cache)
         with _spent(timing, "generate_s"):
             made = generate(
                 self.generator,
@@ -224,6 +219,18 @@ class MetaD2A(Ranker):
         candidates = self._candidates(features, archs, draws, costs, latencies, limits, measured, timing)
         looked_at = None if isinstance(images, FeatureSet) else images_per_class
         return self._result(candidates, made, features, looked_at, timing, random_state, latencies)
+
+    def _seen_of(
+        self, images: ImageSet | FeatureSet, images_per_class: int, random_state: int, cache: FeatureCache | None
+    ) -> FeatureSet:
+        """Return the features that the models see, embedded if they are not there yet."""
+        features = (
+            images
+            if isinstance(images, FeatureSet)
+            else self.embed(images, images_per_class=images_per_class, random_state=random_state, cache=cache)
+        )
+        self.checkpoint.check(embedder_fingerprint=features.embedder)
+        return features
 
     def _candidates(
         self,
