@@ -1,6 +1,6 @@
 """How well inherited accuracies rank networks that were trained alone, and whether counting does as well.
 
-    python scripts/measure_supernet.py SUPERNET IMAGES --networks 15 --epochs 30 --kept supernet_ranks
+    python scripts/measure_supernet.py SUPERNET IMAGES --networks 15 --kept supernet_ranks
 
 IMAGES are those of the supernet's training: its own held-out part is found again by the file's provenance, networks
 are trained alone on the other part. Finished trainings are kept, so that an interrupted measurement goes on.
@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("supernet", type=Path)
     parser.add_argument("images")
     parser.add_argument("--networks", type=int, default=15)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--images-per-epoch", type=int, default=30_000)
     parser.add_argument("--learning-rate", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)

@@ -12,11 +12,12 @@ from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.surrogate import Surrogate
 from metad2a.runtime import numpy_rng
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.extremes import sample_sizes
 from metad2a.spaces.product import ProductSpace
 from metad2a.training.meta_data import MetaData
 from metad2a.training.surrogate import set_means
 
-_POOL = 20_000  # architectures drawn from a space that is too large to list
+_POOL = 20_000  # architectures drawn from a space that is too large to list, and as many of all sizes
 
 
 def taught(
@@ -85,7 +86,8 @@ def _by_rank(
 def _pool(space: ProductSpace, seed: int) -> list[Architecture]:
     if space.listable:
         return list(space.enumerate())
-    return list(dict.fromkeys(space.sample(_POOL, numpy_rng("teaching-pool", seed))))
+    uniform = space.sample(_POOL, numpy_rng("teaching-pool", seed))
+    return list(dict.fromkeys([*uniform, *sample_sizes(space, _POOL, numpy_rng("teaching-pool sizes", seed))]))
 
 
 def _scores(

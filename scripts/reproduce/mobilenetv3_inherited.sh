@@ -15,6 +15,7 @@ python scripts/measure_supernet.py "$supernet" "$small" --networks 15 --kept "$o
 python scripts/reproduce/mobilenetv3_tasks.py "$small" "$out/tasks" \
   --test 16="$small" 32="$METAD2A_IMAGES/tiny_imagenet_32px.npz"
 metad2a build-database space=mobilenetv3-compact name=inherited out="$out/inherited" runs="$out" archs_per_task=15 \
+  sizes_per_task=6 \
   recipe=inherited recipe.supernet="$supernet" \
   label_source=images label_source.mine.source=tiny-imagenet label_source.mine.images="$small" \
   label_source.mine.licence="ImageNet's terms of access" label_source.mine.task_list="$out/tasks.json" \

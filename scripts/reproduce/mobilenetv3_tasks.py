@@ -3,7 +3,7 @@
 IMAGES are those of the supernet; their classes are divided. OUT.json lists tasks for
 `label_source.mine.task_list`: of 70 % of the classes for meta-training, of 15 % for meta-validation. The other 15 %
 are in no task. Of them are the test data sets, OUT/16px-0.npz and so on where --test is 16=FILE: images of FILE, 16
-pixels a side; OUT/16px-all.npz has all those classes.
+pixels a side; OUT/16px-all.npz has all those classes, OUT/16px-valid.npz those of meta-validation.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     write_json(given.out.with_suffix(".json"), {"tasks": listed})
     for pixels, _, file in (text.partition("=") for text in given.test):
         images = ImageSet.open(file)
-        for number, classes in [*enumerate(drawn["test"]), ("all", parts["test"])]:
+        for number, classes in [*enumerate(drawn["test"]), ("all", parts["test"]), ("valid", parts["valid"])]:
             save(images, classes, int(pixels), given.out / f"{pixels}px-{number}.npz")
     print(f"{len(listed)} tasks in {given.out.with_suffix('.json')}; tests of {len(parts['test'])} other classes")
 

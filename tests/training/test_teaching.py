@@ -1,6 +1,7 @@
 """A generator's records by a surrogate: what the surrogate believes best, of each task, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from metad2a.errors import ConfigError
 from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.surrogate import Surrogate
+from metad2a.spaces.mobilenetv3_compact import CompactMobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
 from metad2a.training.meta_data import MetaData
 from metad2a.training.surrogate import fit_surrogate, set_means
@@ -41,6 +43,23 @@ def test_each_task_gets_draws_of_what_is_best_for_it(
     assert 100 < np.mean(ranks) < 250  # 156 are 1 %
     assert torch.equal(torch.unique(learned.task_of[learned.valid]), torch.unique(data.task_of[data.valid]))
     assert [space.format(a) for a in space.decode(learned.archs) if a] == list(learned.arch_names)
+
+
+def test_in_a_large_space_networks_of_all_sizes_are_thought_of(data: MetaData) -> None:
+    """Uniform ones are all of middling size: none of them is as large as those that this teacher likes best."""
+    space = CompactMobileNetV3()
+    archs = space.sample(len(data.arch_names), np.random.default_rng(0))
+    params = torch.from_numpy(space.params(archs, 10)).float()
+    known = replace(
+        data,
+        archs=space.encode(archs),
+        arch_names=tuple(map(space.format, archs)),
+        accuracy=params[data.arch_of] / params.max() * 100,
+    )
+    teacher = fit_surrogate(known, ArchFeatures(space), known.train_rows, images_per_class=4)
+    learned = taught(known, teacher, space, share=0.001, per_task=20, images_per_class=4, seed=0)
+    drawn = space.params(space.decode(learned.archs), 10)
+    assert np.median(drawn) > space.params(space.sample(10_000, np.random.default_rng(1)), 10).max()
 
 
 def test_what_is_novel_is_what_was_never_trained(data: MetaData, teacher: Surrogate, space: NASBench201) -> None:

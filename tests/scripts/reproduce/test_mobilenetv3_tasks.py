@@ -42,3 +42,5 @@ def test_no_class_of_a_test_is_in_a_task(images: Path, tmp_path: Path, monkeypat
         assert not set(large.classes) & (parts["train"] | parts["valid"])
         values = [f"class {value}" for value in small.load(np.arange(len(small)), 4)[:, 0, 0, 0]]
         assert values == [small.classes[label] for label in small.labels]
+    assert parts["valid"] <= set(ImageSet.open(str(tmp_path / "out" / "8px-valid.npz")).classes)
+    assert not parts["train"] & set(ImageSet.open(str(tmp_path / "out" / "8px-valid.npz")).classes)
