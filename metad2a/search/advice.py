@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metad2a.search.best_known import BestKnown
-from metad2a.search.differences import Differences
 from metad2a.search.likeness import Likeness
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.search.sureness import Sureness
@@ -35,7 +34,6 @@ class Advice:
 def advise(
     near: Likeness,
     sure: Sureness,
-    differ: Differences,
     result: SearchResult,
     *,
     fewest: int,
@@ -48,7 +46,6 @@ def advise(
     Args:
         near: where the data set lies.
         sure: how sure the predictor is.
-        differ: how the candidates differ.
         result: of the search.
         fewest: images of the smallest class.
         wanted: images a class that the models look at.

@@ -95,7 +95,6 @@ def explain(
     advice = advise(
         near,
         sure,
-        differ,
         result,
         fewest=int(features.counts.min()),
         wanted=model.checkpoint.images_per_class,

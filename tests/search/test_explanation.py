@@ -211,32 +211,26 @@ SURE = Sureness(10, 0.9, 1.0, 0.1, 0.7, 0.4, 3.0, 4.0, True, {2: 0.51}, 5, 70.0,
         ("near", 3, ["inspect", "search", "fit-network"]),
     ],
 )
-def test_the_advice_fits_the_case(
-    model: MetaD2A, result: SearchResult, level: Any, fewest: int, commands: list[str]
-) -> None:
+def test_the_advice_fits_the_case(result: SearchResult, level: Any, fewest: int, commands: list[str]) -> None:
     result = replace(result, dataset=result.dataset | {"classes": 10})
     equal = tuple(replace(candidate, params=1000) for candidate in result.candidates)
     result = replace(result, candidates=equal)
-    differ = differences(model.space, result, tied=5)
-    found = advise(Likeness(level), SURE, differ, result, fewest=fewest, wanted=5, images="my images")
+    found = advise(Likeness(level), SURE, result, fewest=fewest, wanted=5, images="my images")
     typed = [shlex.split(one.command) for one in found]
     assert [words[1] for words in typed] == commands
     assert all(words[0] == "metad2a" for words in typed)
     assert all("my images" in words or "label_source.mine.images=my images" in words for words in typed)
     smaller = tuple(replace(c, params=500 if c.rank == 4 else 1000) for c in equal)
-    found = advise(
-        Likeness(level), SURE, differ, replace(result, candidates=smaller), fewest=9, wanted=5, images="x"
-    )
+    found = advise(Likeness(level), SURE, replace(result, candidates=smaller), fewest=9, wanted=5, images="x")
     assert "metad2a search x --max-params 500" in [one.command for one in found]
 
 
-def test_the_advice_is_about_the_same_space_and_scale(model: MetaD2A, result: SearchResult) -> None:
-    differ = differences(model.space, result, tied=5)
+def test_the_advice_is_about_the_same_space_and_scale(result: SearchResult) -> None:
     told = {"fewest": 9, "wanted": 5, "images": "x"}
 
     def commands(**fields: Any) -> list[str]:
         other = replace(result, candidates=tuple(replace(one, **fields) for one in result.candidates))
-        found = advise(Likeness("near"), SURE, differ, other, **told, again="--checkpoint 'my own'")
+        found = advise(Likeness("near"), SURE, other, **told, again="--checkpoint 'my own'")
         return [one.command for one in found]
 
     assert all("--checkpoint 'my own'" in one for one in commands() if " search " in one)
