@@ -34,6 +34,7 @@ app = typer.Typer(
     cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     help="From a labelled image data set to a ranked list of neural networks, without training anything.",
 )
@@ -60,6 +61,24 @@ def main() -> None:
     for noisy in ("lightning_fabric", "lightning.fabric", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     app()
+
+
+def _tell_version(asked: bool) -> bool:
+    if asked:
+        from metad2a import __version__
+
+        print(f"metad2a {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _metad2a(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 @app.command()

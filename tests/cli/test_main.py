@@ -57,6 +57,11 @@ def test_the_process_tells_a_mistake_by_its_exit_code(tmp_path: Path) -> None:
     assert done.stderr == "error: --candidates -3: give a number of at least 1.\n"
 
 
+def test_the_version_and_short_help(run: Run) -> None:
+    assert run("--version").done().out == f"metad2a {metad2a.__version__}\n"
+    assert "inspect [OPTIONS]" in run("inspect", "-h").done().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     text = run(command, "--help").done().out

@@ -307,6 +307,14 @@ def test_values_that_cannot_be_used(
     run(*train_arguments("predictor", database, override)).refused(*words)
 
 
+def test_values_are_refused_before_images_are_looked_for(run: Run, tmp_path: Path) -> None:
+    for overrides, words in (
+        (["optimizer.lr=-1"], "optimizer cannot be made"),
+        (["scheduler=plateau", "scheduler.make.factor=2.0"], "scheduler.make cannot be made"),
+    ):
+        run(*train_arguments("generator", tmp_path / "nowhere", *overrides)).refused(words)
+
+
 def test_a_loss_that_explodes_is_told_without_a_traceback(run: Run, database: Path) -> None:
     arguments = ("optimizer=sgd", "optimizer.lr=1e38", "schedule.clip_norm=null", "schedule.epochs=10")
     run(*train_arguments("predictor", database, *arguments)).refused("not finite", "Lower the learning rate")

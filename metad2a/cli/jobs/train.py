@@ -143,6 +143,15 @@ def _check(cfg: DictConfig) -> None:
     for name in cfg.model.get("condition") or []:
         if name not in CONDITIONS:
             raise unknown_name("condition (model.condition)", name, CONDITIONS)
+    _check_steps(cfg)
+
+
+def _check_steps(cfg: DictConfig) -> None:
+    """Refuse what no optimizer or schedule can be made from: the real ones come after minutes of embedding."""
+    optimizer = _optimizer(cfg)([torch.nn.Parameter(torch.zeros(1))])
+    make_scheduler = instantiate_node(cfg.scheduler.make, "scheduler.make")
+    if make_scheduler is not None:
+        make_scheduler(optimizer, total_steps=cfg.schedule.epochs)
 
 
 def _optimizer(cfg: DictConfig) -> Any:
