@@ -232,6 +232,7 @@ def test_a_full_disk_loses_nothing(
         (["+recipe.epoch=3"], ["unknown recipe field 'epoch'", "Did you mean 'epochs'?"]),
         (["recipe=dmo"], ["unknown recipe 'dmo'", "Did you mean 'demo'?"]),
         (["space=darts"], ["unknown space 'darts'"]),
+        (["space=mobilenetv3"], ["recipe 'demo'", "unknown scale option for 'mobilenetv3'", "'~recipe.scale'"]),
         (["limit=-1"], ["limit=-1", "at least 1"]),
         (["out=file/db"], ["cannot write", "file/db"]),
     ],

@@ -18,10 +18,11 @@ from metad2a.database.ray_executor import Ray
 from metad2a.database.records import Job
 from metad2a.database.store import Store
 from metad2a.database.upkeep.contents import STORE_FILE
-from metad2a.errors import unknown_name
+from metad2a.errors import ArchitectureError, ConfigError, unknown_name
 from metad2a.fitting.recipe import Recipe
 from metad2a.oracles.supernet import inherited_recipe
 from metad2a.runtime import check_writable
+from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
@@ -70,8 +71,9 @@ def planned(cfg: DictConfig) -> Planned:
     executor = _EXECUTORS[cfg.executor.kind](cfg.executor, places(parts))
     recipe = _recipe(values)
     tasks, splits = draw_tasks(parts, seed=cfg.seed)
+    space = get_space(cfg.space)
     jobs = plan(
-        get_space(cfg.space),
+        space,
         tasks,
         archs_per_task=cfg.archs_per_task if cfg.n is None else None,
         n=cfg.n,
@@ -82,7 +84,19 @@ def planned(cfg: DictConfig) -> Planned:
         seed=cfg.seed,
         splits=splits,
     )
+    _check_size(space, recipe, jobs[0])
     return Planned(jobs, places(parts), licences(parts), executor, values)
+
+
+def _check_size(space: SearchSpace, recipe: Recipe, job: Job) -> None:
+    """Refuse sizes of networks that the space does not have: else every label would fail."""
+    try:
+        space.build(space.parse(job.arch), 2, **recipe.scale)
+    except ArchitectureError as error:
+        raise ConfigError(
+            f"recipe '{recipe.name}': {error} '~recipe.scale' leaves the size to the space, "
+            "'~recipe.scale.NAME' and '+recipe.scale.NAME=NUMBER' take an option away and set one."
+        ) from error
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:
