@@ -11,6 +11,7 @@ from torch import nn
 from metad2a.database.records import GLYPHS, Job, Record, Task
 from metad2a.database.sources import ImageSources
 from metad2a.errors import ConfigError
+from metad2a.fitting.loop import Row
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.fitting.recipe import InheritedRecipe
 from metad2a.oracles.supernet import SupernetOracle, supernet_of
@@ -123,8 +124,10 @@ def _inherit(job: Job, recipe: InheritedRecipe, images: TaskImages) -> Record:
         space=space,
         calibration=recipe.calibration,
     )
-    [accuracy] = oracle.evaluate([space.parse(job.arch)], seed=job.seed).tolist()
-    return Record.of(job, status="ok", accuracy=accuracy, seconds=time.thread_time() - started)
+    [measured] = oracle.measure([space.parse(job.arch)], seed=job.seed)
+    curve: list[Row] = [{"epoch": 0, "val/accuracy": measured.accuracy, "val/loss": measured.loss}]
+    seconds = time.thread_time() - started
+    return Record.of(job, status="ok", accuracy=measured.accuracy, curve=curve, seconds=seconds)
 
 
 @contextmanager

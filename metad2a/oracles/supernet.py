@@ -14,7 +14,7 @@ from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, DataError
 from metad2a.fitting.network import LabelledImages, normalizer
 from metad2a.fitting.recipe import InheritedRecipe
-from metad2a.fitting.supernet import CALIBRATION_IMAGES, inherited_accuracy
+from metad2a.fitting.supernet import CALIBRATION_IMAGES, Inherited, measure_inherited
 from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
 from metad2a.fitting.supernet_ofa import read_ofa_supernet
 from metad2a.runtime import torch_rng
@@ -177,11 +177,15 @@ class SupernetOracle:
         Raises:
             ArchitectureError: one of them is none of the space.
         """
+        return np.array([one.accuracy for one in self.measure(archs, seed=seed)], dtype=np.float64)
+
+    def measure(self, archs: Sequence[Architecture], *, seed: int = 0) -> list[Inherited]:
+        """Return accuracy and loss of each; arguments and errors are those of ``evaluate``."""
         networks = {self._space.canonical(arch): self._space.layers(arch) for arch in archs}
         order = torch.randperm(len(self._train), generator=torch_rng("calibration", seed))
         calibration = self._normalize(self._train.images[order[: self._calibration]])
         known = {
-            text: inherited_accuracy(self._net, layers, calibration, self._valid, self._normalize, self._rows)
+            text: measure_inherited(self._net, layers, calibration, self._valid, self._normalize, self._rows)
             for text, layers in networks.items()
         }
-        return np.array([known[self._space.canonical(arch)] for arch in archs], dtype=np.float64)
+        return [known[self._space.canonical(arch)] for arch in archs]

@@ -71,7 +71,9 @@ def test_a_label_is_what_the_oracle_says(npz: Path, supernet: TrainedSupernet, t
         supernet, *(LabelledImages.of(part, 8) for part in (train, valid)), wanted.task.classes, calibration=8
     )
     assert 0 < oracle.images < len(valid), "some of the images were seen in training"
-    assert record.accuracy == oracle.evaluate([MobileNetV3().parse(wanted.arch)])[0]
+    [measured] = oracle.measure([MobileNetV3().parse(wanted.arch)])
+    assert record.accuracy == measured.accuracy
+    assert record.curve == [{"epoch": 0, "val/accuracy": measured.accuracy, "val/loss": measured.loss}]
 
 
 def test_what_cannot_be_inherited_is_a_failure_with_a_reason(

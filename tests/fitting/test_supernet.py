@@ -12,7 +12,7 @@ from metad2a.errors import ArchitectureError, CheckpointError, ConfigError, Data
 from metad2a.fitting.loop import Fit, Interrupted
 from metad2a.fitting.network import EVALUATION_BATCH, LabelledImages, normalizer
 from metad2a.fitting.recipe import Recipe
-from metad2a.fitting.supernet import fit_supernet, inherited_accuracy
+from metad2a.fitting.supernet import fit_supernet, measure_inherited
 from metad2a.fitting.supernet_file import TrainedSupernet, image_keys
 from metad2a.runtime import torch_rng
 from metad2a.spaces.networks.supernet import SMALLEST, Supernet
@@ -115,7 +115,9 @@ def test_accuracy_is_measured_whatever_the_number_of_images(trained: TrainedSupe
     """Batch normalisation has no statistics of one image in maps of one pixel."""
     normalize = normalizer(torch.tensor(trained.mean), torch.tensor(trained.std), torch.device("cpu"))
     calibration = normalize(images(count, "calibration").images)
-    assert 0 <= inherited_accuracy(trained.net, SMALLEST, calibration, VALID, normalize) <= 100
+    measured = measure_inherited(trained.net, SMALLEST, calibration, VALID, normalize)
+    assert 0 <= measured.accuracy <= 100
+    assert 0 < measured.loss < 100
 
 
 # --- the file -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ArchitectureError, CheckpointError, DataError, UnknownNameError
@@ -63,10 +64,12 @@ def test_accuracy_is_that_of_the_network_taken_out(
     network = supernet.net.network(MobileNetV3().layers(arch), [3, 1])
     recalibrate(network, [(train.images.float() - 120) / 60])
     with torch.no_grad():
-        right = network((valid.images.float() - 120) / 60).argmax(1) == valid.labels
+        logits = network((valid.images.float() - 120) / 60)
+    right = logits.argmax(1) == valid.labels
     oracle = SupernetOracle.of(supernet, *some)
     assert oracle.images == 10
     assert oracle.evaluate([arch, arch]).tolist() == [100 * right.double().mean().item()] * 2
+    assert oracle.measure([arch])[0].loss == pytest.approx(cross_entropy(logits, valid.labels).item(), rel=1e-5)
 
 
 def test_equal_networks_are_evaluated_once_whatever_their_code(
@@ -75,8 +78,8 @@ def test_equal_networks_are_evaluated_once_whatever_their_code(
     from metad2a.oracles import supernet as module
 
     calls: list[object] = []
-    real = module.inherited_accuracy
-    monkeypatch.setattr(module, "inherited_accuracy", lambda *args: calls.append(args) or real(*args))
+    real = module.measure_inherited
+    monkeypatch.setattr(module, "measure_inherited", lambda *args: calls.append(args) or real(*args))
     first = Architecture("mobilenetv3", (0, *[0] * 8) * 5)
     same = Architecture("mobilenetv3", (0, *[0] * 4, *[2] * 4) * 5)
     values = SupernetOracle.of(supernet, *parts).evaluate([first, same])

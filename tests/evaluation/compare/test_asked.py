@@ -149,7 +149,7 @@ def test_nothing_is_evaluated_again(settings: Settings, supernet_file: tuple[Pat
         sample=4,
     )
     first = compare(of_net, seeds=1, baseline="random", rank_seeds=1)
-    with mock.patch("metad2a.oracles.supernet.inherited_accuracy", side_effect=AssertionError("evaluated again")):
+    with mock.patch("metad2a.oracles.supernet.measure_inherited", side_effect=AssertionError("evaluated again")):
         again = compare(of_net, seeds=1, baseline="random", rank_seeds=1)
     assert again.rows == first.rows
     assert again.reach == first.reach
