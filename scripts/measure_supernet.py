@@ -4,6 +4,7 @@
 
 IMAGES are those of the supernet's training: its own held-out part is found again by the file's provenance, networks
 are trained alone on the other part. Finished trainings are kept, so that an interrupted measurement goes on.
+Networks are ranked by inherited accuracy, by inherited loss (the lowest first), and by their sizes.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.supernet_file import TrainedSupernet
 from metad2a.oracles.supernet import SupernetOracle
 from metad2a.runtime import numpy_rng, write_json
+from metad2a.spaces.base import Architecture
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import start_as_identity
 
@@ -39,8 +41,10 @@ def main() -> None:
         learning_rate=given.learning_rate,
     )
     size = recipe.scale
+    inherited = SupernetOracle.of(supernet, train, valid, space=space).measure(archs)
     table = {
-        "inherited": SupernetOracle.of(supernet, train, valid, space=space).evaluate(archs).tolist(),
+        "inherited": [one.accuracy for one in inherited],
+        "loss": [-one.loss for one in inherited],
         "params": space.params(archs, valid.num_classes, **size).tolist(),
         "flops": space.flops(archs, valid.num_classes, recipe.resolution, **size).tolist(),
     }
@@ -61,14 +65,40 @@ def main() -> None:
         alone.append(row["accuracy"])
         told_now = f"{table['inherited'][number]:6.2f} inherited  {row['accuracy']:6.2f} alone"
         print(f"{number + 1:3}/{len(archs)}  {told_now}  {row['seconds']:.0f} s  {text}", flush=True)
+    agree = agreement(archs, supernet, train, valid.split(0.5, given.seed))
+    print("\nTwo halves of the held-out images order the networks alike (Kendall): ", end="")
+    print(", ".join(f"by {name} {value}" for name, value in agree.items()))
     print(f"\n{'ranked by':12} {'Kendall':>8} {'Spearman':>9}   against accuracy when trained alone")
     ranks = {}
     for name, values in table.items():
-        found = (stats.kendalltau(values, alone).statistic, stats.spearmanr(values, alone).statistic)
-        ranks[name] = [round(float(value), 6) if value == value else None for value in found]  # None: all are equal
+        found = (kendall(values, alone), float(stats.spearmanr(values, alone).statistic))
+        ranks[name] = [round(value, 6) if value == value else None for value in found]  # None: all are equal
         print(f"{name:12} {found[0]:8.3f} {found[1]:9.3f}")
-    rows = {"archs": [space.format(arch) for arch in archs], "alone": alone, **table, "ranks": ranks}
+    rows = {
+        "archs": [space.format(arch) for arch in archs],
+        "alone": alone,
+        **table,
+        "ranks": ranks,
+        "halves": agree,
+    }
     write_json(given.kept / "ranks.json", {"supernet": supernet.fingerprint, "recipe": recipe.to_dict(), **rows})
+
+
+def agreement(
+    archs: list[Architecture], supernet: TrainedSupernet, train: ImageSet, halves: tuple[ImageSet, ImageSet]
+) -> dict[str, float | None]:
+    """Return Kendall's tau of the rankings by two halves of the images: what so few of them leave to chance."""
+    measured = [SupernetOracle.of(supernet, train, half, space=MobileNetV3()).measure(archs) for half in halves]
+    found = {
+        "inherited": kendall(*([one.accuracy for one in half] for half in measured)),
+        "loss": kendall(*([one.loss for one in half] for half in measured)),
+    }
+    return {name: round(value, 6) if value == value else None for name, value in found.items()}
+
+
+def kendall(a: list[float], b: list[float]) -> float:
+    """Return Kendall's tau; NaN where all values of one are equal."""
+    return float(stats.kendalltau(a, b).statistic)
 
 
 def arguments() -> argparse.Namespace:

@@ -40,10 +40,12 @@ def test_ranks_are_told_and_kept(
     monkeypatch.setattr(sys, "argv", ["measure_supernet.py", *given, *small])
     script.main()
     out = capsys.readouterr().out
-    assert all(word in out for word in ("inherited", "params", "flops", "Kendall"))
+    assert all(word in out for word in ("inherited", "loss", "params", "flops", "Kendall", "Two halves"))
     rows = json.loads((kept / "ranks.json").read_text())
     assert rows["supernet"] == trained.fingerprint
     assert len(rows["alone"]) == len(rows["inherited"]) == len(rows["params"]) == 3
+    assert all(value < 0 for value in rows["loss"])
+    assert set(rows["halves"]) == {"inherited", "loss"}
     files = {path: path.stat().st_mtime_ns for path in kept.rglob("seed-*.json")}
     assert len(files) == 3
     monkeypatch.setattr(script, "fit_network", None)  # what is kept is not trained again
