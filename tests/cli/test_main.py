@@ -165,7 +165,7 @@ def test_info(run: Run, database: Path, trained: dict[str, Path]) -> None:
     assert "space: nasbench201" in text
     assert re.search(r"^models:\n  predictor: parameters [\d,]+, feature_dim 192, ", text, re.MULTILINE)
     assert re.search(r"^provenance:\n  predictor: database tiny, seed 0, ", text, re.MULTILINE)
-    assert not set(text) & set("{}[]\"")
+    assert not set(text) & set('{}[]"')
     run("info", "nothing").refused(
         "'nothing' is no checkpoint, supernet, database, feature file or run folder", "metad2a ls"
     )
