@@ -19,7 +19,7 @@ def refine(
     """Return the ``len(archs)`` best of ``archs`` and of what was found around them, with their predictions.
 
     In each round the neighbours of the 50 best are predicted, those within the limits. Of architectures with one
-    canonical form only the first is kept: a second one would only say the same again.
+    canonical form a second one would only say the same again: it stays where limits leave nothing in its place.
 
     Args:
         archs: distinct architectures within the limits.
@@ -33,12 +33,14 @@ def refine(
     space = costs.space
     seen: set[str] = set()
     known = _unseen(space, archs, seen)
+    first = set(known)
+    twins = [arch for arch in archs if arch not in first]
     draws = predict(known)
     for _ in range(rounds):
         best = np.argsort(-draws.mean(0), kind="stable")
-        near = _unseen(space, (arch for place in best[:_BEAM] for arch in space.neighbours(known[place])), seen)
+        near = list(dict.fromkeys(arch for place in best[:_BEAM] for arch in space.neighbours(known[place])))
         allowed = limits.admits(costs, near).tolist()
-        new = [arch for arch, ok in zip(near, allowed, strict=True) if ok]
+        new = _unseen(space, (arch for arch, ok in zip(near, allowed, strict=True) if ok), seen)
         if not new:
             break
         full = len(known) >= len(archs)
@@ -47,6 +49,8 @@ def refine(
         known, draws = known + new, np.concatenate([draws, more], axis=1)
         if full and not (more.mean(0) > worst).any():
             break
+    if fill := twins[: max(len(archs) - len(known), 0)]:
+        known, draws = known + fill, np.concatenate([draws, predict(fill)], axis=1)
     kept = np.sort(np.argsort(-draws.mean(0), kind="stable")[: len(archs)])
     return [known[place] for place in kept], draws[:, kept]
 

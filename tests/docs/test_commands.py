@@ -49,8 +49,11 @@ SMALLER: dict[str, tuple[str, ...]] = {
     ),
     "metad2a build-database": (*_LABELS, "label_source.glyphs.tasks=4", "label_source.glyphs.images_per_class=12"),
     "metad2a fit-network": (*_TINY_CELLS, "recipe.images_per_epoch=16"),
-    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE": (
+    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE.safetensors --queries": (
         *("--recipe", "quick.yaml", "--candidates", "20"),
+    ),
+    "metad2a search my_images/ --checkpoint GENERATOR.safetensors --checkpoint SURROGATE.safetensors": (
+        *("--candidates", "20"),
     ),
     "metad2a search my_images/ --queries": ("--recipe", "quick.yaml", "--candidates", "20"),
     "metad2a search my_images/ --then-train": ("--recipe", "quick.yaml", "--candidates", "20"),

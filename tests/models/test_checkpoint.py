@@ -176,7 +176,7 @@ def test_check() -> None:
     both = checkpoint("generator", "predictor")
     both.check()
     both.check(space="nasbench201", embedder_fingerprint="abc")
-    with pytest.raises(CheckpointError, match="--space nasbench201"):
+    with pytest.raises(CheckpointError, match="space=nasbench201"):
         both.check(space="mobilenetv3")
     with pytest.raises(CheckpointError, match=r"'pixels' \(abc\), these are of 'resnet18' \(xyz\)"):
         both.check(embedder=Other())

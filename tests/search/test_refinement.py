@@ -53,6 +53,17 @@ def test_twins_among_what_is_given_leave_room_for_others(space: NASBench201, sta
     assert len({space.canonical(arch) for arch in archs}) == len(archs) == len(start) + 3
 
 
+def test_twins_stay_where_limits_leave_nothing_else(space: NASBench201) -> None:
+    costs = Costs(space, 10)
+    limits = Limits(max_params=int(costs.of("params", list(space.enumerate())).min()))
+    archs = list(space.enumerate())
+    allowed = [arch for arch, ok in zip(archs, limits.admits(costs, archs), strict=True) if ok]
+    assert len({space.canonical(arch) for arch in allowed}) < len(allowed)
+    found, draws = refine(allowed, likes_3x3, costs, limits, rounds=3)
+    assert set(found) == set(allowed)
+    np.testing.assert_array_equal(draws, likes_3x3(found))
+
+
 def test_no_rounds_change_nothing(space: NASBench201, start: list[Architecture]) -> None:
     archs, draws = refine(start, likes_3x3, Costs(space, 10), Limits(), rounds=0)
     assert archs == start
