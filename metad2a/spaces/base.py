@@ -153,7 +153,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
-        """Return an architecture that differs from ``arch`` in one decision."""
+        """Return one of the ``neighbours``."""
 
     @abstractmethod
     def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
@@ -161,7 +161,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def neighbours(self, arch: Architecture) -> list[Architecture]:
-        """Return all architectures that differ from ``arch`` in one decision."""
+        """Return all architectures that differ from ``arch`` in one decision that it uses."""
 
     def enumerate(self) -> Iterator[Architecture]:
         """Yield every architecture once; only for spaces small enough.

@@ -62,8 +62,8 @@ def sample_sizes(space: ProductSpace, n: int, rng: np.random.Generator) -> list[
 
 
 @lru_cache(maxsize=8)  # asked for once a task
-def _smallest_and_largest(space: ProductSpace) -> list[Architecture]:
+def _smallest_and_largest(space: ProductSpace) -> tuple[Architecture, Architecture]:
     def params(archs: Sequence[Architecture]) -> Float[np.ndarray, " A"]:
         return space.params(archs, _CLASSES).astype(float)
 
-    return [best_by(space, lambda archs: -params(archs)), best_by(space, params)]
+    return best_by(space, lambda archs: -params(archs)), best_by(space, params)

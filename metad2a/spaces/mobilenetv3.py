@@ -222,29 +222,6 @@ class MobileNetV3(ProductSpace):
         depth_is_used = np.ones((len(archs), STAGES, 1), dtype=bool)
         return np.concatenate([depth_is_used, layers.repeat(2, axis=2)], axis=2).reshape(-1, len(self.options))
 
-    def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
-        """Return another network, which differs from ``arch`` in one decision.
-
-        Every depth, and every kernel and expansion of a layer in use, is equally likely to change.
-
-        Raises:
-            ArchitectureError: ``arch`` is none of this space.
-        """
-        position = int(rng.choice(np.flatnonzero(self.used([arch])[0])))
-        choices = list(arch.choices)
-        choices[position] += int(rng.integers(1, self.options[position]))
-        choices[position] %= self.options[position]
-        return Architecture(self.name, tuple(choices))
-
-    def neighbours(self, arch: Architecture) -> list[Architecture]:
-        """Return all architectures that differ from ``arch`` in one decision, and in their networks.
-
-        Raises:
-            ArchitectureError: ``arch`` is none of this space.
-        """
-        used = self.used([arch])[0]
-        return [other for place, other in self._changed(arch) if used[place]]
-
     # --- networks -----------------------------------------------------------------------------------------
 
     def size_options(self, scale: Mapping[str, int], num_classes: int, resolution: int = 1) -> dict[str, int]:

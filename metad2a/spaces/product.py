@@ -71,14 +71,14 @@ class ProductSpace(SearchSpace):
         return self._archs(rng.integers(self.options, size=(n, len(self.options))))
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
-        """Return an architecture that differs from ``arch`` in one decision, all such decisions equally likely.
+        """Return one of the ``neighbours``; all decisions in use are equally likely to change.
 
         Raises:
             ArchitectureError: ``arch`` is none of this space.
         """
         table = self.choices([arch])
         options = np.array(self.options)
-        position = rng.choice(np.flatnonzero(options > 1))
+        position = rng.choice(np.flatnonzero(self.used([arch])[0] & (options > 1)))
         step = rng.integers(1, options[position])
         table[0, position] = (table[0, position] + step) % options[position]
         return self._archs(table)[0]
@@ -93,21 +93,18 @@ class ProductSpace(SearchSpace):
         return self._archs(np.where(rng.integers(2, size=len(first)), first, second)[None])[0]
 
     def neighbours(self, arch: Architecture) -> list[Architecture]:
-        """Return all architectures that differ from ``arch`` in one decision, by decision, then by choice.
+        """Return all architectures that differ in one decision that ``arch`` uses, by decision, then by choice.
 
         Raises:
             ArchitectureError: ``arch`` is none of this space.
         """
-        self.choices([arch])
-        return [other for _, other in self._changed(arch)]
-
-    def _changed(self, arch: Architecture) -> Iterator[tuple[int, Architecture]]:
-        """Yield each decision's number with each architecture that differs from ``arch`` in it alone."""
         old = arch.choices
-        for position, count in enumerate(self.options):
-            for choice in range(count):
-                if choice != old[position]:
-                    yield position, Architecture(self.name, (*old[:position], choice, *old[position + 1 :]))
+        return [
+            Architecture(self.name, (*old[:position], choice, *old[position + 1 :]))
+            for position in np.flatnonzero(self.used([arch])[0]).tolist()
+            for choice in range(self.options[position])
+            if choice != old[position]
+        ]
 
     def enumerate(self) -> Iterator[Architecture]:
         """Yield every architecture once, counting upwards; the last decision changes fastest.

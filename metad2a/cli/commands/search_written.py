@@ -18,9 +18,7 @@ from metad2a.search.result import SearchResult
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
     from metad2a.search.then_train import ThenTrained
 
-_INSPECTED = (
-    20_000  # images, above which a report does without: looking at all of them takes longer than the search
-)
+_INSPECTED = 20_000  # images, above which a report does without: looking at them takes longer than the search
 
 
 def command_line() -> str:
