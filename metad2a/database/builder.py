@@ -16,7 +16,7 @@ class BuildSummary:
 
     Attributes:
         computed: labels found out.
-        failed: trainings that gave none; the records say why.
+        failed: trainings that gave none, now or (not tried again) before; the records say why.
         known: labels that were there before.
         left: labels still missing, because of ``limit``.
     """
@@ -51,9 +51,9 @@ def build(
         KeyboardInterrupt: Ctrl-C; what was finished is stored.
     """
     store.announce(jobs)
-    known = store.keys("ok" if retry_failed else None)
+    known, not_again = store.keys("ok"), set() if retry_failed else store.keys("failed")
     by_key = {job.key: job for job in jobs}
-    missing = [job for key, job in by_key.items() if key not in known]
+    missing = [job for key, job in by_key.items() if key not in known and key not in not_again]
     chosen = missing[:limit]
     failed = 0
     with (
@@ -68,7 +68,7 @@ def build(
                 on_record(record)
     return BuildSummary(
         computed=len(chosen) - failed,
-        failed=failed,
-        known=len(by_key) - len(missing),
+        failed=failed + sum(key in not_again for key in by_key),
+        known=sum(key in known for key in by_key),
         left=len(missing) - len(chosen),
     )

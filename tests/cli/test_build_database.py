@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from metad2a.cli.configuration import compose
+from metad2a.cli.jobs.build_database import planned
 from metad2a.database.published import MetaDatabase
+from metad2a.database.records import Record
 from metad2a.database.store import Store
 from metad2a.errors import DatabaseError
 from metad2a.tracking.read import read_run
@@ -212,6 +215,46 @@ def test_a_full_disk_loses_nothing(
     said = run("build-database", "out=db", *many).done().err
     assert f"{80 - kept} computed, 0 failed, {kept} known before, 0 left" in said
     assert len(MetaDatabase.load(tmp_path / "db").records) == 80
+
+
+def test_a_command_that_gets_no_label_does_not_end_well(
+    run: Run, tmp_path: Path, tiny_database: tuple[str, ...]
+) -> None:
+    command = ["build-database", "out=db", *tiny_database, "archs_per_task=1"]
+    wild = ["recipe.learning_rate=1e30", "recipe.warmup=0", "recipe.epochs=3"]
+    for again in ([], [], ["retry_failed=true"]):  # what is only read in the store counts, too
+        ended = run(*command, *wild, *again)
+        assert ended.code == 1
+        assert "Traceback" not in ended.err
+        counts, error = ended.err.splitlines()
+        assert counts == "db: 0 computed, 4 failed, 0 known before, 0 left"
+        assert error.startswith("error: db has none of the labels asked for: 4 failed (4 x DivergedError: the")
+        assert "`metad2a database export db labels.csv`" in error
+        assert "retry_failed=true" in error
+    assert {read_run(folder)["status"] for folder in (tmp_path / "runs/build-database").iterdir()} == {"failed"}
+    run("database", "export", "db", "labels.csv").done()
+    assert (tmp_path / "labels.csv").read_text().count("DivergedError") == 4
+    said = run(*command).done().err  # labels of another recipe do not matter
+    assert said == "db: 4 computed, 0 failed, 0 known before, 0 left\n"
+
+
+def test_labels_that_failed_among_others_are_told_by_reason(
+    run: Run, tmp_path: Path, tiny_database: tuple[str, ...]
+) -> None:
+    command = ["build-database", "out=db", *tiny_database]
+    run(*command).done()
+    jobs = planned(compose("build_database", tiny_database)).jobs
+    reasons = ["the worker process died (exit code -9)", "A: a.", "A: a.", "B: b\nin line 3", "C: c", "D: d"]
+    with Store(tmp_path / "db/store.sqlite") as store:
+        for job, reason in zip(jobs, reasons, strict=False):
+            store.put(Record.failure(job, reason))
+    counts, told = run(*command).done().err.splitlines()
+    assert counts == "db: 0 computed, 6 failed, 6 known before, 0 left"
+    assert told.startswith("db: 6 failed (2 x A: a; 1 x ")
+    assert "; 2 other reasons)." in told
+    assert "in line 3" not in told
+    again = run(*command, "retry_failed=true").done().err
+    assert again == "db: 6 computed, 0 failed, 6 known before, 0 left\n"
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def test_failures_are_recorded_and_not_fatal(executor: Executor, jobs: Sequence[
         assert "no/such/folder" in errors[lost.key]
         assert errors[wild.key].startswith("DivergedError: the loss was not finite")
         assert store.keys("ok") == {jobs[0].key, jobs[3].key}
-        assert build([lost], store, Inline()).known == 1
-        assert build([lost], store, Inline(), retry_failed=True).failed == 1
+        before = build([jobs[0], lost], store, Inline())
+        assert before == BuildSummary(computed=0, failed=1, known=1, left=0), "not tried again, and no label"
+        assert build([lost], store, Inline(), retry_failed=True) == BuildSummary(0, failed=1, known=0, left=0)
 
 
 def test_a_worker_that_dies_costs_its_row_and_is_replaced(

@@ -1,7 +1,8 @@
 """metad2a build-database: really train networks on tasks, record how good they are."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from metad2a.database.ray_executor import Ray
 from metad2a.database.records import Job
 from metad2a.database.store import Store
 from metad2a.database.upkeep.contents import STORE_FILE
-from metad2a.errors import ArchitectureError, ConfigError, unknown_name
+from metad2a.errors import ArchitectureError, ConfigError, DatabaseError, unknown_name
 from metad2a.fitting.recipe import Recipe
 from metad2a.oracles.supernet import inherited_recipe
 from metad2a.runtime import check_writable
@@ -29,7 +30,7 @@ from metad2a.tracking.run import track
 
 _log = logging.getLogger(__name__)
 
-_REASONS = "SELECT error, count(*) FROM records WHERE status = 'failed' GROUP BY error ORDER BY 2 DESC LIMIT 3"
+_REASONS = 3  # of failures that are told
 _EXECUTORS: dict[str, Callable[[DictConfig, Mapping[str, str]], Executor]] = {
     "inline": lambda _, images: Inline(images),
     "process_pool": lambda cfg, images: ProcessPool(cfg.workers, images),
@@ -112,6 +113,9 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     """Compute the labels that ``out`` lacks, then publish all of them there.
 
     Running it again, or resuming it, computes only what is missing.
+
+    Raises:
+        DatabaseError: not one label is there, now or from before: all that were tried failed.
     """
     out = Path(cfg.out)
     wanted = planned(cfg)
@@ -128,8 +132,28 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
         store.publish(out)
         tracker.metrics({name: float(count) for name, count in vars(summary).items()}, step=0)
         tracker.artifact(out / "records.parquet", "dataset")
-        reasons = store.query(_REASONS) if summary.failed else []
-    _log.info("%s: %d computed, %d failed, %d known before, %d left", out, *vars(summary).values())
-    for reason, count in reasons:
-        _log.warning("%d failed: %s", count, reason)
+        _log.info("%s: %d computed, %d failed, %d known before, %d left", out, *vars(summary).values())
+        if summary.failed:
+            _tell_failures(summary, out, _reasons(store, wanted.jobs))
     return summary
+
+
+def _reasons(store: Store, jobs: Sequence[Job]) -> list[tuple[str, int]]:
+    """Return why ``jobs`` failed, and how many of them for that reason, the most frequent first."""
+    failed = sorted(store.keys("failed") & {job.key for job in jobs})
+    return Counter(row["error"].splitlines()[0] for row in store.rows_by_key(failed).values()).most_common()
+
+
+def _tell_failures(summary: BuildSummary, out: Path, reasons: Sequence[tuple[str, int]]) -> None:
+    """Warn of labels that failed, which are a part of a database; refuse to call one built that has no others."""
+    told = [f"{count:,} x {reason.rstrip('.')}" for reason, count in reasons[:_REASONS]]
+    if len(reasons) > _REASONS:
+        told.append(f"{len(reasons) - _REASONS:,} other reasons")
+    failed = f"{summary.failed:,} failed ({'; '.join(told)})"
+    what_now = (
+        f"`metad2a database export {out} labels.csv` writes the reason of each; the same command with "
+        "retry_failed=true tries them again."
+    )
+    if summary.computed + summary.known == 0:
+        raise DatabaseError(f"{out} has none of the labels asked for: {failed}. {what_now}")
+    _log.warning("%s: %s. %s", out, failed, what_now)
