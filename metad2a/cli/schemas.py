@@ -97,7 +97,7 @@ class TrainConf:
     device: str = MISSING
     precision: str = MISSING
     embedder: str = MISSING
-    space: str = MISSING
+    space: str | None = MISSING
     database: str = MISSING
     label_recipe: str | None = MISSING
     more_databases: list[str] = MISSING

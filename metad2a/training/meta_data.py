@@ -100,6 +100,19 @@ class MetaData:
         return [self.arch_names[arch] for arch in order]
 
 
+def check_space(database: MetaDatabase, space: SearchSpace) -> None:
+    """Refuse another space than that of the database's architectures.
+
+    Raises:
+        DatabaseError: it is another one.
+    """
+    if database.space != space.name:
+        raise DatabaseError(
+            f"the database is of space '{database.space}', not '{space.name}'. Leave out space=, or give another "
+            "database."
+        )
+
+
 def meta_data(
     database: MetaDatabase,
     features: FeatureSet,
@@ -120,8 +133,7 @@ def meta_data(
     Raises:
         DatabaseError: the database is of another space, or has no record on one side of the split.
     """
-    if database.space != space.name:
-        raise DatabaseError(f"the database is of space '{database.space}', not '{space.name}'. Set space=.")
+    check_space(database, space)
     number = {name: i for i, name in enumerate(features.classes)}
     names = [
         [class_key(source, name) for name in classes]

@@ -16,7 +16,7 @@ from metad2a.database.records import Record, Task
 from metad2a.fitting.recipe import Recipe
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.runtime import numpy_rng
-from metad2a.spaces.nasbench201 import NASBench201
+from metad2a.spaces.registry import get_space
 
 Run = Callable[..., Any]
 SPLIT = {"mnist": ("train", "train", "valid"), "signs": ("valid", "valid")}
@@ -24,7 +24,9 @@ RECIPE = Recipe(name="short", epochs=1, batch_size=8, learning_rate=0.1, schedul
 IMAGES = "images=[mnist=mnist=1.npz,signs=some signs.npz]"
 
 
-def write_database(folder: Path, *, shared: bool = False, recipes: Sequence[str] = ("short",)) -> Path:
+def write_database(
+    folder: Path, *, shared: bool = False, recipes: Sequence[str] = ("short",), space: str = "nasbench201"
+) -> Path:
     """Write labels of digits, one source held out whole and two classes of the other; or a task in both parts."""
     rows, tasks, used = [], [], {}
     for source, parts in SPLIT.items():
@@ -35,7 +37,7 @@ def write_database(folder: Path, *, shared: bool = False, recipes: Sequence[str]
             for name in recipes:
                 recipe = replace(RECIPE, name=name, epochs=len(name))
                 used[recipe.fingerprint] = recipe.to_dict()
-                jobs = plan(NASBench201(), [task], archs_per_task=6, recipe=recipe, seeds=(0, 1), seed=number)
+                jobs = plan(get_space(space), [task], archs_per_task=6, recipe=recipe, seeds=(0, 1), seed=number)
                 for place, job in enumerate(jobs):
                     accuracy = 50 + 10 * float(numpy_rng(name, job.arch, task.id, job.seed).random())
                     split = "valid" if shared and tasks[0] == task and place < 4 else part
@@ -43,7 +45,7 @@ def write_database(folder: Path, *, shared: bool = False, recipes: Sequence[str]
     published.publish(
         folder,
         name="digits",
-        space="nasbench201",
+        space=space,
         tasks=tasks,
         rows=rows,
         recipes=used,
@@ -63,6 +65,20 @@ def images(tmp_path: Path) -> None:
 
 def options(*more: str) -> tuple[str, ...]:
     return ("database=db", "debug=limit", "embedder=pixels", IMAGES, *more)
+
+
+@pytest.mark.parametrize("kind", ["generator", "predictor", "surrogate"])
+@pytest.mark.usefixtures("images")
+def test_the_space_is_that_of_the_database(run: Run, tmp_path: Path, kind: str) -> None:
+    write_database(tmp_path / "db", space="mobilenetv3-compact")
+    small = () if kind == "surrogate" else ("debug=limit",)
+    told = ("train", kind, "database=db", "embedder=pixels", IMAGES, *small)
+    run(*told, "space=nasbench201").refused(
+        "the database is of space 'mobilenetv3-compact', not 'nasbench201'", "Leave out space="
+    )
+    run(*told).done()
+    [file] = tmp_path.glob("runs/train/*/checkpoints/best.safetensors")
+    assert Checkpoint.load(file).space == "mobilenetv3-compact"
 
 
 def provenance(folder: Path, kind: str = "predictor") -> dict[str, Any]:

@@ -28,7 +28,7 @@ from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space
 from metad2a.training.features import database_features
 from metad2a.training.fine_tuning import check_init, initial_model
-from metad2a.training.meta_data import MetaData, meta_data
+from metad2a.training.meta_data import MetaData, check_space, meta_data
 from metad2a.training.objectives import NEW_TASKS
 from metad2a.training.teaching import taught
 
@@ -58,7 +58,10 @@ class Material:
     @classmethod
     def of(cls, cfg: DictConfig) -> "Material":
         """Load what a configuration names."""
-        space, embedder = get_space(cfg.space), get_embedder(cfg.embedder)
+        # Not cfg.label_recipe: run folders from before there was this key are resumed too.
+        asked_for = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
+        space, embedder = get_space(cfg.space or asked_for.space), get_embedder(cfg.embedder)
+        check_space(asked_for, space)
         init = None
         if cfg.init is not None:
             init = _open_checkpoint(cfg.init)
@@ -81,8 +84,6 @@ class Material:
                 space=space.name,
                 embedder_fingerprint=embedder.fingerprint,
             )
-        # Not cfg.label_recipe: run folders from before there was this key are resumed too.
-        asked_for = of_recipe(MetaDatabase.load(cfg.database), cfg.get("label_recipe"))
         split = split_database(asked_for, cfg.split, fraction=cfg.valid_fraction)
         # Not cfg.more_databases: as above.
         more = [MetaDatabase.load(where) for where in cfg.get("more_databases") or []]

@@ -31,7 +31,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     values = plain(cfg)
     material = Material.of(cfg)
     if not isinstance(material.space, ProductSpace):
-        raise ConfigError(f"space={cfg.space}: a surrogate needs a space of independent decisions.")
+        raise ConfigError(f"space={material.space.name}: a surrogate needs a space of independent decisions.")
     material.tell(cfg)
     features = ArchFeatures(material.space)
     trackers = make_trackers(cfg.tracker.names, **values["tracker"]["options"])
