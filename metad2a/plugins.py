@@ -15,6 +15,7 @@ from typing import Any
 from metad2a.errors import UserError, unknown_name
 
 KINDS = ("spaces", "embedders", "proxies", "searchers", "trackers")
+_OWN = "metad2a"
 
 
 @cache
@@ -25,6 +26,12 @@ def _group(kind: str) -> dict[str, EntryPoint]:
 def names(kind: str) -> list[str]:
     """Return the known names of one kind (one of ``KINDS``), sorted."""
     return sorted(_group(kind))
+
+
+def origin(kind: str, name: str) -> str | None:
+    """Return the package that offers one of ``names(kind)``, as pip calls it; None for what is built in."""
+    package = _group(kind)[name].dist
+    return None if package is None or package.name == _OWN else package.name
 
 
 def load(kind: str, name: str) -> Any:

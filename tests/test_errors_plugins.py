@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,17 @@ def test_another_package_adds_a_space(install: Install) -> None:
     assert isinstance(space, NASBench201)
     assert space.size == 64
     assert plugins.names("spaces") == sorted({*plugins.names("spaces"), "few_cells", "nasbench201"})
+
+
+def test_the_package_of_a_name_is_known_and_listed(install: Install, run: Callable[..., Any]) -> None:
+    install("few_cells_package", "", {"spaces": "few_cells = few_cells_package:FewCells"})
+    assert plugins.origin("spaces", "few_cells") == "few_cells_package"
+    assert {plugins.origin(kind, name) for kind in plugins.KINDS for name in plugins.names(kind)} == {
+        None,
+        "few_cells_package",
+    }
+    text = run("ls", "spaces").done().out
+    assert text == "spaces: few_cells (from few_cells_package), mobilenetv3, mobilenetv3-compact, nasbench201\n"
 
 
 @pytest.mark.parametrize("target", ["broken_package:Missing", "no_such_module_anywhere:Space"])

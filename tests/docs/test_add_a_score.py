@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -12,16 +13,11 @@ import pytest
 
 from metad2a import plugins
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-score.md"
-
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_files: Callable[[str, Path], None]) -> Path:
     """Write the files of the page into a folder from which Python imports."""
-    for name, text in re.findall(
-        r"^```\w+\n# (\S+)\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_files("add-a-score", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("spread", "test_spread"):
         monkeypatch.delitem(sys.modules, name, raising=False)

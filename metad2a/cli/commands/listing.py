@@ -15,7 +15,7 @@ from metad2a.tracking.read import list_runs
 
 def run(what: str) -> None:
     """Print the names of one kind, or of all kinds."""
-    kinds = {kind: lambda kind=kind: plugins.names(kind) for kind in plugins.KINDS} | {
+    kinds = {kind: lambda kind=kind: _installed(kind) for kind in plugins.KINDS} | {
         "checkpoints": lambda: _stems("data", "pretrained", pattern="*.safetensors"),
         "databases": lambda: sorted(path.parent.name for path in shipped("data").glob("*/manifest.json")),
         "experiments": lambda: options("experiment"),
@@ -29,8 +29,14 @@ def run(what: str) -> None:
         names = kinds[kind]()
         output.console.print(f"[bold]{kind}[/bold]: " + (", ".join(names) if names else "none"))
     if what == "embedders":
-        for name in names:
+        for name in plugins.names("embedders"):
             output.console.print(f"- {form(name, plugins.load('embedders', name))}", highlight=False)
+
+
+def _installed(kind: str) -> list[str]:
+    """Return the names of a kind; those of plug-ins say which package they are from."""
+    origins = {name: plugins.origin(kind, name) for name in plugins.names(kind)}
+    return [name if origin is None else f"{name} (from {origin})" for name, origin in origins.items()]
 
 
 def _stems(*folder: str, pattern: str) -> list[str]:
