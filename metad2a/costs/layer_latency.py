@@ -1,6 +1,7 @@
 """Latency of MobileNetV3 networks as the sum of their layers', from published tables of one device."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,6 +110,8 @@ class LayerLatency:
                 "Give a table with the columns 'arch' and 'ms'."
             )
         tables = _read_layers(Path(path))
+        if not tables:
+            raise DataError(f"{path} has no layers. Give a table of all layers, as metad2a import ofa writes.")
         resolution = resolution or space.resolution
         if resolution not in tables:
             known = ", ".join(map(str, sorted(tables)))
@@ -162,9 +165,12 @@ def _read_layers(path: Path) -> dict[int, dict[str, float]]:
                 raise DataError(f"{path} is no table of layers: it must have the columns {', '.join(COLUMNS)}.")
             for line, row in enumerate(reader, start=2):
                 try:
-                    tables.setdefault(int(row["resolution"]), {})[row["layer"]] = float(row["ms"])
+                    pixels, ms = int(row["resolution"]), float(row["ms"])
                 except (TypeError, ValueError):
                     raise DataError(f"{path}, line {line}: resolution and ms must be numbers. Mend it.") from None
+                if not 0 <= ms < math.inf:
+                    raise DataError(f"{path}, line {line}: {ms} ms are no latency of a layer. Mend it.")
+                tables.setdefault(pixels, {})[row["layer"]] = ms
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}. Give a CSV file that metad2a import ofa wrote.") from error
     return tables

@@ -151,6 +151,9 @@ def test_a_lacking_layer_is_named(write: Callable[..., Path]) -> None:
     [
         ({}, 192, "no layers at 192 pixels a side; it has those at 160, 224"),
         ({"value": "fast"}, None, "line 2: resolution and ms must be numbers"),
+        ({"value": "nan"}, None, "line 2: nan ms are no latency of a layer"),
+        ({"value": "-0.5"}, None, "line 2: -0.5 ms are no latency of a layer"),
+        ({"value": "inf"}, None, "line 2: inf ms are no latency of a layer"),
         ({"columns": "pixels,layer,ms"}, None, "must have the columns resolution, layer, ms"),
     ],
 )
@@ -159,6 +162,12 @@ def test_what_is_wrong_is_said(
 ) -> None:
     with pytest.raises(DataError, match=words):
         LayerLatency.read(write(**change), SPACE, resolution=resolution)
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "phone.csv").write_text("resolution,layer,ms\n")
+    with pytest.raises(DataError, match=r"phone\.csv has no layers\. Give a table"):
+        read_latency_table(tmp_path / "phone.csv", SPACE)
 
 
 def test_no_such_file_and_no_such_space(write: Callable[..., Path], tmp_path: Path) -> None:
