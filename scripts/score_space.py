@@ -4,7 +4,7 @@
 
 Isomorphic architectures get the score of one of them. Networks are of the space's own size, inputs two images of
 noise (of which the scores that need no data see the resolution alone), unless a score says what it needs, as
-linear_regions does.
+linear_regions does. docs/how-to/add-a-score.md says what it costs and who reads the table.
 """
 
 import argparse

@@ -145,6 +145,7 @@ ELSEWHERE = {
     ),
     "metad2a train supernet": "tests/cli/test_train_supernet.py::test_a_supernet_is_trained_interrupted_and_used",
     "python scripts/measure_supernet.py": "tests/scripts/test_measure_supernet.py::test_ranks_are_told_and_kept",
+    "python scripts/score_space.py": "tests/scripts/test_score_space.py::test_the_command_writes_the_table",
     "metad2a build-database space=mobilenetv3 recipe=inherited": (
         "tests/database/test_inherited_labels.py::test_a_database_is_built_by_a_command"
     ),

@@ -1,11 +1,14 @@
 import itertools
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from metad2a.errors import ConfigError, UnknownNameError
+from metad2a.models.arch_features import scores_file
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.nasbench201 import NASBench201
 
@@ -26,6 +29,23 @@ def test_every_architecture_has_a_score_and_isomorphic_ones_the_same() -> None:
     assert table["isomorphic"].nunique() == len({Few().canonical(arch) for arch in archs}) < len(archs)
     assert (table.groupby("isomorphic")["synflow"].nunique() == 1).all()
     assert table["synflow"].nunique() > 1
+
+
+def test_the_command_writes_the_table(
+    run_script: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a few cells, the first of their classes, it is what is shipped for them."""
+    shipped = pd.read_parquet(scores_file("nasbench201")).drop_duplicates("isomorphic").iloc[100:6000:1500]
+    some = [NASBench201().parse(text) for text in shipped["arch"]]
+    monkeypatch.setattr(NASBench201, "enumerate", lambda _: iter(some))
+    done = run_script("score_space", "nasbench201", "out/scores.parquet", "logsynflow", "synflow").done()
+    assert done.out == "wrote out/scores.parquet: 4 architectures, logsynflow, synflow\n"
+    table = pd.read_parquet(tmp_path / "out/scores.parquet")
+    assert list(table) == list(shipped)
+    assert table["arch"].tolist() == shipped["arch"].tolist()
+    for name in ("logsynflow", "synflow"):
+        assert table[name].to_numpy() == pytest.approx(shipped[name].to_numpy(), rel=1e-3)
+    assert "is no score of a network" in run_script("score_space", "nasbench201", "no.parquet", "params").err
 
 
 def test_a_score_of_tiny_networks_says_what_it_is_of() -> None:
