@@ -216,9 +216,11 @@ class Surrogate(nn.Module):
         alike = self._alike(self.sets, self.sets, same)
         if self.recipe_of is not None:
             alike = alike * self._under(self.recipe_of[:, None])
-        alike = alike[task][:, task]
-        covariance = self.scale * alike * (phi @ phi.T) + _OFFSET * (task[:, None] == task)
-        return torch.linalg.cholesky(covariance + (self.noise / self.counts.double()).diag())
+        covariance = phi @ phi.T  # the rest in place: there may be thousands of records
+        covariance *= (self.scale * alike)[task[:, None], task]
+        covariance.add_(task[:, None] == task, alpha=_OFFSET)
+        covariance.diagonal().add_(self.noise / self.counts.double())
+        return torch.linalg.cholesky(covariance)
 
     def _alike_rows(self, set_vector: Float[Tensor, " P"]) -> Float[Tensor, " R"]:
         """Return by what the products of features are multiplied, of each record and one of a new data set."""
