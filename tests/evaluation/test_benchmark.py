@@ -25,6 +25,7 @@ from metad2a.evaluation.benchmark.measure import (
     time_work,
     watch_memory,
 )
+from metad2a.search.result import SearchResult
 from metad2a.spaces.nasbench201 import NASBench201
 
 # --- measuring ------------------------------------------------------------------------------------------------
@@ -229,6 +230,18 @@ def test_reported_numbers_have_marks_too(monkeypatch: pytest.MonkeyPatch) -> Non
     found = measured(numbers={"validity": 100.0, "novelty": 50.0})
     row = row_of(monkeypatch, found, at_least={"validity": 100.0, "novelty": 59.4})
     assert [(mark.what, mark.reached) for mark in row.marks] == [("validity", True), ("novelty", False)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "space"), [("search-shipped", "nasbench201"), ("mobilenetv3-search-shipped", "mobilenetv3-compact")]
+)
+def test_shipped_checkpoints_are_searched(name: str, space: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    found = case.setup()()
+    assert isinstance(found, SearchResult)
+    assert found.best.space.name == space
+    assert len({candidate.arch for candidate in found.candidates}) == case.items
 
 
 def test_a_case_of_an_absent_space_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
