@@ -48,10 +48,16 @@ class UnknownNameError(UserError, ValueError):
     """A name is none of the known ones."""
 
 
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return a question, after a space, for the option that is written most like ``name``; empty if none is."""
+    lower = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f" Did you mean '{lower[close[0]]}'?" if close else ""
+
+
 def unknown_name(kind: str, name: str, options: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown ``name``, with the closest of ``options`` and the whole list."""
     known = sorted(options)
-    lower = {option.lower(): option for option in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean '{lower[close[0]]}'?" if close else ""
-    return UnknownNameError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}.")
+    return UnknownNameError(
+        f"unknown {kind} '{name}'.{did_you_mean(name, known)} Known: {', '.join(known) or 'none'}."
+    )

@@ -102,7 +102,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         OutputError: the folder cannot be made or written.
     """
     target = Path(target)
-    check_writable(target)
+    check_writable(target, make_folder=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
@@ -124,8 +124,12 @@ def _umask() -> int:
     return current
 
 
-def check_writable(target: str | Path) -> None:
-    """Make the folder of ``target``; fail now rather than after the work that fills it.
+def check_writable(target: str | Path, *, make_folder: bool = False) -> None:
+    """Fail now rather than after the work whose result is ``target``; nothing is left but what is asked for.
+
+    Args:
+        target: file to be written.
+        make_folder: make its folder, for it is written now.
 
     Raises:
         OutputError: ``target`` is a folder, its folder cannot be made or written, or there is no space left.
@@ -134,8 +138,10 @@ def check_writable(target: str | Path) -> None:
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder. Give a file name.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent) as file:
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=there) as file:
             file.write(bytes(_ROOM))
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}. Choose another place.") from error

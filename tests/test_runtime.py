@@ -157,6 +157,13 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text(encoding="utf-8") == "x"
 
 
+def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a/b/c.json")
+    assert names(tmp_path) == []
+    check_writable(tmp_path / "a/b/c.json", make_folder=True)
+    assert names(tmp_path / "a/b") == []
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     locked = tmp_path / "locked"

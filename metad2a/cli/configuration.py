@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metad2a.cli import schemas
+from metad2a.cli.refusal import leaving_nothing
 from metad2a.errors import ConfigError, unknown_name
 from metad2a.runtime import check_writable, new_run_id, shipped
 
@@ -55,25 +56,28 @@ def launch(config_name: str, overrides: Sequence[str], job: Callable[[DictConfig
     prepare()
     arguments = [quote(text) for text in overrides]
     given = get_args_parser().parse_intermixed_args(arguments)
+    place = Path()
     if given.config_dir is None:  # else only Hydra itself knows every option
         cfg = compose(config_name, given.overrides, first_of_sweep=True)
-        check_writable(Path(cfg.runs) / cfg.task_name / "run")
+        place = Path(cfg.runs) / cfg.task_name
+        check_writable(place / "run")
     # Hydra reads `-m seed=0,1` only where nothing but flags follows the overrides.
     flags = [text for text in arguments if text not in given.overrides]
-    with _as_program([f"metad2a-{config_name}", *given.overrides, *flags]):
+    program = [f"metad2a-{config_name}", *given.overrides, *flags]
+    with _as_program(program) as run_id, leaving_nothing(place / run_id):
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=config_name)(job)()
 
 
 @contextmanager
-def _as_program(argv: list[str]) -> Iterator[None]:
-    """Let Hydra see ``argv`` and one run id; leave the process as it was."""
-    before, run_id = sys.argv, os.environ.get("METAD2A_RUN_ID")
-    sys.argv, os.environ["METAD2A_RUN_ID"] = argv, new_run_id()
+def _as_program(argv: list[str]) -> Iterator[str]:
+    """Let Hydra see ``argv`` and one run id, which is yielded; leave the process as it was."""
+    before, given, run_id = sys.argv, os.environ.get("METAD2A_RUN_ID"), new_run_id()
+    sys.argv, os.environ["METAD2A_RUN_ID"] = argv, run_id
     try:
-        yield
+        yield run_id
     finally:
         sys.argv = before
-        if run_id is None:
+        if given is None:
             del os.environ["METAD2A_RUN_ID"]
         GlobalHydra.instance().clear()
 
@@ -263,7 +267,7 @@ def _no_value(wrong: str, config_name: str, overrides: Sequence[str]) -> str:
 
 def _known_keys(wrong: str, config_name: str, overrides: Sequence[str]) -> list[str]:
     """Return the keys of the configuration without the overrides that give the ``wrong`` one."""
-    giving = re.compile(rf"\+*({re.escape(wrong)}=.*|{re.escape(wrong.partition('.')[0])}(\.\w+)*=\s*\{{.*)")
+    giving = re.compile(rf"\+*({re.escape(wrong)}[.=].*|{re.escape(wrong.partition('.')[0])}(\.\w+)*=\s*\{{.*)")
     return _keys(compose(config_name, [text for text in overrides if not giving.fullmatch(text)]))
 
 

@@ -63,7 +63,7 @@ class Preparation:
     def __post_init__(self) -> None:
         self.out = self.out.absolute()
         self.folder = unfinished(self.out)
-        check_writable(self.folder / _PROGRESS)
+        check_writable(self.folder / _PROGRESS, make_folder=True)
         self._row = np.empty(len(self.labels), np.int64)  # in the order of classes
         self._row[np.argsort(self.labels, kind="stable")] = np.arange(len(self.labels))
         self._saved = time.monotonic()

@@ -45,7 +45,7 @@ class Store:
         if read_only and not self.path.is_file():
             raise DatabaseError(f"there is no database at {self.path}.")
         if not read_only:
-            check_writable(self.path)
+            check_writable(self.path, make_folder=True)
         self._lock = None if read_only else lock(self.path)
         try:
             self._db = self._connect(read_only)

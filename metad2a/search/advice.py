@@ -79,10 +79,10 @@ def advise(
 def advise_knowing(
     best: BestKnown, advice: Sequence[Advice], result: SearchResult, *, images: str
 ) -> tuple[Advice, ...]:
-    """Return what is left of ``advice`` when candidates were evaluated truly, and what to do with the best."""
+    """Return what to do with the best of those that were evaluated truly, and what is left of ``advice`` then."""
     kept = [one for one in advice if _TRAIN not in one.command and not one.command.startswith(_FIT)]
     command = _fit(result.candidates[best.rank - 1], shlex.quote(images), result)
-    return (*kept, Advice(f"Train rank {best.rank}, the best that {best.by} found, to its end.", command))
+    return (Advice(f"Train rank {best.rank}, the best that {best.by} found, to its end.", command), *kept)
 
 
 def _fit(candidate: Candidate, name: str, result: SearchResult) -> str:

@@ -58,16 +58,23 @@ class Explanation:
         """Return the explanation of ``result`` when true evaluations of candidates have found ``best``."""
         return replace(self, advice=advise_knowing(best, self.advice, result, images=images))
 
-    def sentences(self) -> list[str]:
-        """Return the whole of it in few sentences, for a terminal."""
+    def findings(self) -> list[str]:
+        """Return what explains the result in few sentences, for a terminal."""
         parts: Sequence[tuple[str, ...]] = (
             self.about_predicted(),
             self.about_likeness(),
             self.about_sureness()[:2],
             self.about_differences()[:1],
-            tuple(f"Next: {one.text} {one.command}".rstrip() for one in self.advice[:2]),
         )
         return [sentence for part in parts for sentence in part]
+
+    def next_steps(self) -> list[str]:
+        """Return the most useful advice, for the end of what a terminal shows."""
+        return [f"Next: {one.text} {one.command}".rstrip() for one in self.advice[:2]]
+
+    def sentences(self) -> list[str]:
+        """Return the whole of it in few sentences."""
+        return [*self.findings(), *self.next_steps()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain data; of many classes the farthest alone."""

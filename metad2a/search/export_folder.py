@@ -28,7 +28,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     target = target.expanduser().resolve()
     check_replaceable(target)
-    check_writable(target.parent / f".{target.name}.tmp")
+    check_writable(target.parent / f".{target.name}.tmp", make_folder=True)
     temporary, old = (target.with_name(f".{target.name}.{os.urandom(4).hex()}.{end}") for end in ("tmp", "old"))
     try:
         temporary.mkdir()

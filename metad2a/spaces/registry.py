@@ -29,12 +29,17 @@ def parse_in(space: SearchSpace, text: str, option: str) -> Architecture:
     try:
         return space.parse(text)
     except ArchitectureError as error:
-        other = next((name for name in plugins.names("spaces") if _reads(get_space(name), text)), None)
+        other = space_of(text)
         if other is None:
             raise
         raise ArchitectureError(
             f"'{text}' is of the space '{other}', not '{space.name}': give {option}{other}."
         ) from error
+
+
+def space_of(text: str) -> str | None:
+    """Return the name of the first space that ``text`` is an architecture of; None if it is one of no space."""
+    return next((name for name in plugins.names("spaces") if _reads(get_space(name), text)), None)
 
 
 def _reads(space: SearchSpace, text: str) -> bool:

@@ -32,7 +32,7 @@ def test_a_candidate_of_a_search(run: Run, tmp_path: Path) -> None:
     candidates = [
         {"rank": rank, "arch": arch, "predicted": 70.0, "std": None} for rank, arch in ((1, "?"), (2, CELL))
     ]
-    found = {"space": "nasbench201", "checkpoint": "x", "seed": 5, "candidates": candidates}
+    found = {"schema_version": 1, "space": "nasbench201", "checkpoint": "x", "seed": 5, "candidates": candidates}
     (tmp_path / "found.json").write_text(json.dumps({**found, "dataset": {"name": "animals", "classes": 6}}))
     run("export", "found.json#2", "out", "--no-onnx").done()
     card = json.loads((tmp_path / "out/card.json").read_text())

@@ -152,7 +152,7 @@ def test_the_best_that_is_known_is_taken(
     run: Run, tmp_path: Path, evaluated: dict[str, Any], rank: int, said: str
 ) -> None:
     cells = {"a": CELL, "b": DEAD, "c": CELL.replace("skip_connect", "none")}
-    found: dict[str, Any] = {"space": "nasbench201", "then_train": None, "queries": None}
+    found: dict[str, Any] = {"schema_version": 1, "space": "nasbench201", "then_train": None, "queries": None}
     found["candidates"] = [{"rank": place, "arch": cell} for place, cell in enumerate(cells.values(), start=1)]
     if "then_train" in evaluated:
         name, mean = evaluated["then_train"]
@@ -216,15 +216,67 @@ def test_mobilenetv3(run: Run, tmp_path: Path, npz: Path) -> None:
         ((CELL, "NPZ", "precision=8-bit"), ("precision=8-bit",)),
         ((CELL, "NPZ", "json=."), ("it is a folder",)),
         (("", "NPZ"), ("arch is empty",)),
-        (("nowhere.json", "NPZ"), ("cannot read nowhere.json",)),
-        (("torn.json", "NPZ"), ("torn.json is no result of a search",)),
     ],
 )
 def test_what_is_refused(
     arguments: tuple[str, ...], words: tuple[str, ...], run: Run, tmp_path: Path, npz: Path
 ) -> None:
-    (tmp_path / "torn.json").write_text('{"candidates": 3')
     run("fit-network", *(str(npz) if text == "NPZ" else text for text in arguments)).refused(*words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "reference", ["result.jsn", "result.jsn#3", "./result", "more/result.json", "result.json#x"]
+)
+@pytest.mark.parametrize("command", ["fit-network", "export"])
+def test_a_file_that_is_not_there(run: Run, tmp_path: Path, command: str, reference: str) -> None:
+    (tmp_path / "results.json").write_text("{}")
+    path = tmp_path / reference.removesuffix("#3")
+    said = [
+        f"there is no file '{path.name}' in {path.parent}",
+        "Give what `metad2a search IMAGES --json FILE` wrote",
+    ]
+    there = path.parent == tmp_path
+    said.append(". Did you mean 'results.json'? " if there else ", which does not exist. Give")
+    run(command, reference, "other").refused(*said)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"candidates": 3', ["it is no JSON (Expecting"]),
+        ("[1, 2]", ["it does not hold keys and values"]),
+        ('{"card": {}, "schema_version": 1}', ["it has no usable 'space', 'candidates'."]),
+        ('{"schema_version": 1, "space": "nasbench201", "candidates": [], "scale": [3]}', ["no usable 'scale'."]),
+        ('{"schema_version": 2, "space": "nasbench201", "candidates": []}', ["schema_version is 2", "reads 1"]),
+        ('{"schema_version": 1, "space": "a", "candidates": [{"arch": "a"}]}', ["a candidate in it lacks 'rank'"]),
+    ],
+)
+def test_a_file_that_is_no_result_of_a_search(run: Run, tmp_path: Path, content: str, words: list[str]) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    for command in ("fit-network", "export"):
+        run(command, "mine.json", "other").refused(
+            "mine.json is no result of a search",
+            *words,
+            "Write such a file with `metad2a search IMAGES --json FILE`",
+        )
+
+
+def test_evaluations_that_are_incomplete_are_not_needed(run: Run, tmp_path: Path) -> None:
+    found = {"schema_version": 1, "space": "nasbench201", "candidates": [{"rank": 1, "arch": CELL}]}
+    (tmp_path / "mine.json").write_text(json.dumps(found | {"then_train": {"chosen": {}}}))
+    run("fit-network", "mine.json", "images/").refused(
+        "'then_train' or 'queries' is incomplete", "Give mine.json#1"
+    )
+    run("fit-network", "mine.json#1", "images/", "--cfg", "job").done()
+
+
+def test_any_name_of_a_result_will_do(run: Run, tmp_path: Path) -> None:
+    found = {"schema_version": 1, "space": "nasbench201", "candidates": [{"rank": 1, "arch": CELL}]}
+    for name in ("./found", "found.txt", "a#b.json"):
+        (tmp_path / name).write_text(json.dumps(found))
+        out = run("fit-network", name, "images/", "--cfg", "job").done().out
+        assert f"arch: '{CELL}'" in out or f"arch: {CELL}" in out
 
 
 def test_too_few_images_and_features_are_refused(run: Run, tmp_path: Path) -> None:

@@ -102,8 +102,12 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     assert f"6 evaluations by {queries['oracle']}, one after another" in page
     assert all(row["arch"] in page for row in queries["trail"])
     advice = json.loads((tmp_path / "found.json").read_text())["explanation"]["advice"]
-    assert advice[-1]["text"] == f"Train rank {queries['rank']}, the best that --queries found, to its end."
-    assert queries["best"] in advice[-1]["command"]
+    assert advice[0]["text"] == f"Train rank {queries['rank']}, the best that --queries found, to its end."
+    assert queries["best"] in advice[0]["command"]
+    steps = [f"Next: {one['text']} {one['command']}" for one in advice[:2]]
+    lines = outcome.out.splitlines()
+    assert lines[-len(steps) :] == steps, "what was advised before the evaluations is not shown"
+    assert sum("Next: " in line for line in lines) == len(steps)
     assert not any("--then-train" in one["command"] for one in advice)
     few = run(*search, *table, "--queries", 30, "--enough", 100).done().out
     assert "1 evaluations by" in few
@@ -115,7 +119,7 @@ def test_true_evaluations(run: Run, tmp_path: Path, npz: Path, surrogate: Path, 
     first = run(*trained_ones).done().out
     assert "by training:quick, on validation images" in first
     with mock.patch.object(candidate_trainer, "fit_found", side_effect=AssertionError("trained again")):
-        assert run(*trained_ones).done().out.splitlines()[-2:] == first.splitlines()[-2:]
+        assert run(*trained_ones).done().out.partition("2 evaluations")[2] == first.partition("2 evaluations")[2]
     with mock.patch.object(candidate_trainer, "fit_found", side_effect=KeyboardInterrupt):
         stopped = run(*search, "--queries", 3, "--recipe", "quick.yaml", "--train-seeds", 2)
     assert stopped.code == 130

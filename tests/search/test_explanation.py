@@ -16,7 +16,8 @@ from metad2a.data.features import FeatureSet
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.reference import Reference
 from metad2a.runtime import torch_rng
-from metad2a.search.advice import advise
+from metad2a.search.advice import advise, advise_knowing
+from metad2a.search.best_known import BestKnown
 from metad2a.search.differences import differences, diverse
 from metad2a.search.explanation import explain
 from metad2a.search.likeness import Likeness, likeness
@@ -261,6 +262,18 @@ def test_the_whole_explanation(
     assert explanation.warnings[0].startswith("Careful: the data set is far")
     assert "on data sets like those of meta-training" in " ".join(explanation.about_sureness())
     assert 3 <= len(explanation.sentences()) <= 10
+    assert explanation.sentences() == [*explanation.findings(), *explanation.next_steps()]
+    assert [line.startswith("Next: ") for line in explanation.next_steps()] == [True, True]
+    assert not any("Next: " in line for line in explanation.findings())
+
+
+def test_who_knows_the_best_is_told_to_train_it_first(result: SearchResult) -> None:
+    found = advise(Likeness("far"), SURE, result, fewest=3, wanted=5, images="x")
+    known = advise_knowing(BestKnown(4, 91.0, "--queries"), found, result, images="x")
+    assert known[0].text == "Train rank 4, the best that --queries found, to its end."
+    assert shlex.split(known[0].command)[:3] == ["metad2a", "fit-network", result.candidates[3].arch]
+    assert set(known[1:]) < set(found)
+    assert not any("--then-train" in one.command or "fit-network" in one.command for one in known[1:])
 
 
 def test_the_shipped_checkpoint_knows_what_it_has_seen() -> None:

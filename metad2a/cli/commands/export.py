@@ -1,12 +1,12 @@
 """metad2a export."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metad2a.cli import output
-from metad2a.cli.commands.fit_request import read_arch, read_result
+from metad2a.cli.commands.fit_request import read_arch
 from metad2a.cli.commands.scale import sizes
 from metad2a.cli.commands.search import command_line
 from metad2a.errors import ConfigError
@@ -43,24 +43,23 @@ def run(
             raise ConfigError(f"{network} is a trained network: leave out --weights and --space.")
         folder = export_network(load_fitted(path), out, num_classes, **options)
     else:
-        text, searched = read_arch(network)
-        if searched is not None:
-            if space not in (None, searched):
-                raise ConfigError(f"{network} is of the space '{searched}', not '{space}'. Leave out --space.")
-            found = _search_of(network, text)
+        named = read_arch(network)
+        if named.search is not None:
+            if space not in (None, named.space):
+                raise ConfigError(f"{network} is of the space '{named.space}', not '{space}'. Leave out --space.")
+            found = _told_by(named.search, named.text)
             options["about"] |= found["about"]
             num_classes = num_classes or found["num_classes"]
             options["resolution"] = resolution or found["resolution"]
             options["scale"] = {**(found["scale"] or {}), **(options["scale"] or {})} or None
-        arch = parse_in(get_space(searched or space or "nasbench201"), text, "--space ")
+        arch = parse_in(get_space(named.space or space or "nasbench201"), named.text, "--space ")
         folder = export_network(arch, out, num_classes, weights=weights, **options)
     for file in sorted(folder.iterdir()):
         output.wrote(file)
 
 
-def _search_of(reference: str, text: str) -> dict[str, Any]:
+def _told_by(content: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Return what the file of a search says of its candidate ``text``."""
-    content = read_result(reference)
     candidate = next(one for one in content["candidates"] if one["arch"] == text)
     dataset = content.get("dataset") or {}
     search = {key: content.get(key) for key in ("checkpoint", "seed", "dataset")} | candidate

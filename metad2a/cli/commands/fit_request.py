@@ -1,82 +1,107 @@
 """What `metad2a fit-network ARCH DATASET` asks for, as Hydra overrides."""
 
-import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metad2a.errors import ConfigError
+from metad2a.errors import ConfigError, did_you_mean
 from metad2a.search.best_known import best_known
-from metad2a.spaces.registry import get_space
+from metad2a.search.result_file import read_result
+from metad2a.spaces.registry import get_space, space_of
 
+_RANKED = re.compile(r"(.+)#(\d+)")
 _PLACES = ("test", "init", "json")  # overrides that name files
+
+
+@dataclass(frozen=True)
+class NamedArch:
+    """An architecture that a command was told of.
+
+    Attributes:
+        text: of the architecture.
+        search: content of the file of the search that proposed it; None where the text itself was given.
+    """
+
+    text: str
+    search: dict[str, Any] | None = None
+
+    @property
+    def space(self) -> str | None:
+        """Name of its space, as far as a file says it."""
+        return None if self.search is None else str(self.search["space"])
 
 
 def as_overrides(arch: str, dataset: str, overrides: Sequence[str]) -> list[str]:
     """Return overrides that mean the same from any working folder.
 
     Raises:
-        ConfigError: ``arch`` is a file that is no result of a search, or without that candidate.
+        ConfigError: see ``read_arch``.
     """
-    text, space = read_arch(arch)
-    named = [] if space is None else [f"space={space}", *_scale(arch, space)]
-    return [f"arch={text}", f"dataset={_anywhere(dataset)}", *named, *(_placed(one) for one in overrides)]
+    named = read_arch(arch)
+    told = [] if named.search is None else [f"space={named.space}", *_scale(named.search)]
+    return [f"arch={named.text}", f"dataset={_anywhere(dataset)}", *told, *(_placed(one) for one in overrides)]
 
 
-def _scale(reference: str, space: str) -> list[str]:
+def _scale(search: Mapping[str, Any]) -> list[str]:
     """Return overrides for networks of the scale that the search was told, see ``recipe_for``."""
-    content = read_result(reference)
-    scale, resolution = content.get("scale"), content.get("resolution")
-    sizes = ",".join(f"{name}:{value}" for name, value in (scale or {}).items())
+    resolution = search.get("resolution")
+    sizes = ",".join(f"{name}:{value}" for name, value in (search.get("scale") or {}).items())
     told = ["~recipe.scale", f"+recipe.scale={{{sizes}}}"] if sizes else []
-    pixels = [] if resolution in (None, get_space(space).resolution) else [f"recipe.resolution={resolution}"]
-    return [*told, *pixels]
+    usual = resolution in (None, get_space(search["space"]).resolution)
+    return [*told, *([] if usual else [f"recipe.resolution={resolution}"])]
 
 
-def read_result(reference: str) -> dict[str, Any]:
-    """Return the content of the file of ``FILE.json#RANK``, which ``read_arch`` has read."""
-    content: dict[str, Any] = json.loads(_file(reference).read_text(encoding="utf-8"))
-    return content
+def read_arch(reference: str) -> NamedArch:
+    """Return the architecture of a text, or that of rank RANK in the result of a search, given as ``FILE#RANK``.
 
-
-def _file(reference: str) -> Path:
-    return Path(reference.rpartition("#")[0] if ".json#" in reference else reference)
-
-
-def read_arch(reference: str) -> tuple[str, str | None]:
-    """Return text and space of an architecture: the text itself (space None), or a candidate of ``FILE.json#RANK``.
-
-    ``FILE.json`` alone is the best that was found: the first by prediction, unless true evaluations know a better
-    one; this is told.
+    ``FILE`` alone is the best that was found: the first by prediction, unless true evaluations know a better one;
+    this is told.
 
     Raises:
-        ConfigError: see ``as_overrides``.
+        ConfigError: the file does not exist, is no result of a search, or has no candidate of that rank.
     """
-    name, _, rank = reference.rpartition("#") if ".json#" in reference else (reference, "", "")
-    if not name.endswith(".json"):
-        return reference, None
-    try:
-        content: Any = json.loads(Path(name).read_text(encoding="utf-8"))
-        candidates = {str(one["rank"]): str(one["arch"]) for one in content["candidates"]}
-        space = str(content["space"])
-        rank = rank or _best_rank(name, content)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {name}: {error.strerror or error}. Give what `search --json` wrote."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise ConfigError(
-            f"{name} is no result of a search ({error!r}). Give what `search --json` wrote."
-        ) from error
+    ranked = _RANKED.fullmatch(reference)
+    name, rank = ranked.groups() if ranked else (reference, "")
+    if not _is_path(name):
+        return NamedArch(reference)
+    path = Path(name)
+    if not path.exists():
+        raise _missing(path)
+    search = read_result(path)
+    candidates = {str(one["rank"]): str(one["arch"]) for one in search["candidates"]}
+    rank = rank or _best_rank(name, search)
     if rank not in candidates:
         raise ConfigError(f"{name} has no candidate of rank {rank}: it has {len(candidates)}. Give {name}#1, say.")
-    return candidates[rank], space
+    return NamedArch(candidates[rank], search)
 
 
-def _best_rank(name: str, content: Any) -> str:
+def _is_path(name: str) -> bool:
+    """Whether ``name`` must have been meant as a file; texts of somebody's own space may have dots and slashes."""
+    return bool("/" in name or Path(name).suffix) and space_of(name) is None
+
+
+def _missing(path: Path) -> ConfigError:
+    folder = path.absolute().parent
+    where = f"{folder}{'' if folder.is_dir() else ', which does not exist'}"
+    hint = did_you_mean(path.name, (other.name for other in folder.glob("*")))
+    return ConfigError(
+        f"there is no file '{path.name}' in {where}.{hint} Give what `metad2a search IMAGES --json FILE` wrote, "
+        "or an architecture as its space writes it."
+    )
+
+
+def _best_rank(name: str, search: Mapping[str, Any]) -> str:
     """Return the rank of the best candidate that is known, and say how it is known where it is."""
-    best = best_known(content)
+    try:
+        best = best_known(search)
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{name}: its 'then_train' or 'queries' is incomplete. Give {name}#1, the first by prediction, "
+            "or search again."
+        ) from error
     if best is None:
         return "1"
     other = "" if best.rank == 1 else f"; {name}#1 is the first by prediction"

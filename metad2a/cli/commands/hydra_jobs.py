@@ -16,6 +16,7 @@ from metad2a.cli.jobs import evaluate as evaluate_job
 from metad2a.cli.jobs import fit_network as fit_network_job
 from metad2a.cli.jobs import train as train_job
 from metad2a.cli.jobs import train_supernet as train_supernet_job
+from metad2a.cli.refusal import Refused
 from metad2a.errors import ConfigError, MetaD2AError, unknown_name
 from metad2a.runtime import shipped
 from metad2a.training.objectives import NEW_TASKS
@@ -107,7 +108,7 @@ def _run(name: str, cfg: DictConfig, folder: Path, *, resume: bool) -> Any:
         result = JOBS[name](cfg, folder, run_id=_run_id(folder), resume=resume)
     except MetaD2AError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        raise Refused(folder) from error
     except KeyboardInterrupt:
         print(f"interrupted. To continue:  metad2a resume {folder}", file=sys.stderr)
         sys.exit(130)

@@ -54,7 +54,7 @@ def run(
     device: str,
     wanted: Wanted,
 ) -> None:
-    """Search; print the first candidates and what explains them; train and write what was asked for.
+    """Search; print the first candidates and what explains them; train and write what was asked for; advise.
 
     Args:
         images: what to search for.
@@ -92,13 +92,14 @@ def run(
     output.print_search(result, wanted.top)
     if wanted.pareto is not None:
         output.print_pareto(result, wanted.pareto)
-    output.print_sentences(explanation.sentences())
+    output.print_sentences(explanation.findings())
     queried = query(model, result, parts, oracle, wanted, device) if wanted.queries else None
     trained = train(result, parts, wanted, device) if wanted.then_train and parts is not None else None
     best = best_known(result.to_dict() | evaluated(result, trained, queried))
     if best is not None:
         explanation = explanation.knowing(best, result, images=images)
     write(result, explanation, trained, queried, opened, wanted)
+    output.print_sentences(explanation.next_steps())
 
 
 def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, device: str) -> MetaD2A:

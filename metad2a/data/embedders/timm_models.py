@@ -1,6 +1,5 @@
 """Any model of timm (PyTorch Image Models) as an embedder."""
 
-import difflib
 import hashlib
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from metad2a.data.embedders.weights import (
     read_weights,
 )
 from metad2a.data.hub import asked_once
-from metad2a.errors import ConfigError, UnknownNameError
+from metad2a.errors import ConfigError, UnknownNameError, did_you_mean
 
 NAME = "timm"
 BATCH = 16
@@ -132,10 +131,9 @@ def _check_known(timm: Any, model: str) -> None:
         if not tag or tag in options:
             return
         problem, given, listed = f"timm's {name} has no tag '{tag}'", tag, f'pretrained("{name}.*")'
-    close = difflib.get_close_matches(given, options, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
     raise UnknownNameError(
-        f"{problem}.{hint} There are {len(options)}: python -c 'import timm; print(timm.list_{listed})'."
+        f"{problem}.{did_you_mean(given, options)} "
+        f"There are {len(options)}: python -c 'import timm; print(timm.list_{listed})'."
     )
 
 
