@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 import metad2a
-from metad2a.errors import CheckpointError, unknown_name
+from metad2a.errors import CheckpointError, UnknownNameError
 from metad2a.spaces.networks.supernet import Supernet
 from metad2a.tensor_file import has_header, read_tensors, write_tensors
 
@@ -23,6 +23,7 @@ SUFFIX = ".safetensors"
 SUPERNET_FILE = f"supernet{SUFFIX}"
 _HEADER = "metad2a-supernet"
 _SEEN, _WEIGHTS = "seen", "net."
+_NAMED = 5  # classes of many, in a message
 _TOLD = ("classes", "resolution", "mean", "std", "scores", "provenance")
 
 
@@ -70,7 +71,11 @@ class TrainedSupernet:
         places = {name: row for row, name in enumerate(self.classes)}
         for name in classes:
             if name not in places:
-                raise unknown_name("class of the supernet", name, places)
+                some = ", ".join(self.classes[:_NAMED]) + (", ..." if len(places) > _NAMED else "")
+                raise UnknownNameError(
+                    f"unknown class of the supernet '{name}': it was trained on {len(places)} others ({some}). "
+                    "Give images of those, or train one on your images: `metad2a train supernet dataset=IMAGES`."
+                )
         return [places[name] for name in classes]
 
     def of_width(self, width: int | None) -> "TrainedSupernet":

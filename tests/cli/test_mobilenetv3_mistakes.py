@@ -101,6 +101,14 @@ def test_the_space_of_an_architecture_is_told(run: Run, here: Path) -> None:
     run("fit-network", cell, "images.npz", "space=mobilenetv3").refused("give space=nasbench201")
 
 
+def test_a_recipe_for_another_space(run: Run, here: Path) -> None:
+    run("fit-network", ARCH, "images.npz", "space=mobilenetv3").refused(
+        "recipe 'short': unknown scale option for 'mobilenetv3': 'channels'",
+        "'~recipe.scale' leaves the size to the space",
+        "Recipes for this space: finetune, finetune_short, supernet16.",
+    )
+
+
 def test_a_supernet_of_another_width(run: Run, here: Path) -> None:
     build = ("build-database", "space=mobilenetv3", "recipe=inherited", "recipe.supernet=supernet.safetensors")
     images = ("label_source=images", "label_source.mine.images=images.npz", "label_source.mine.source=mine")

@@ -164,8 +164,13 @@ def test_other_files_are_refused(trained: TrainedSupernet, tmp_path: Path) -> No
 
 def test_classes_are_rows(trained: TrainedSupernet) -> None:
     assert trained.rows(["red", "dark"]) == [2, 0]
-    with pytest.raises(UnknownNameError, match=r"class of the supernet 'blue'"):
+    with pytest.raises(
+        UnknownNameError, match=r"supernet 'blue': .* 3 others \(dark, .*, red\).*metad2a train supernet"
+    ):
         trained.rows(["blue"])
+    many = replace(trained, classes=tuple(map(str, range(200))))
+    with pytest.raises(UnknownNameError, match=r"on 200 others \(0, 1, 2, 3, 4, \.\.\.\)\."):
+        many.rows(["blue"])
 
 
 def test_keys_depend_on_pixels() -> None:

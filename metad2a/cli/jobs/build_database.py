@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from metad2a.cli.configuration import check_at_least, plain
 from metad2a.cli.jobs.build_command import build_command
+from metad2a.cli.jobs.recipe_size import check_size
 from metad2a.database.builder import BuildSummary, build
 from metad2a.database.executors import Executor, Inline, ProcessPool
 from metad2a.database.label_sources import LabelSource, draw_tasks, licences, places
@@ -19,11 +20,10 @@ from metad2a.database.ray_executor import Ray
 from metad2a.database.records import Job
 from metad2a.database.store import Store
 from metad2a.database.upkeep.contents import STORE_FILE
-from metad2a.errors import ArchitectureError, ConfigError, DatabaseError, unknown_name
+from metad2a.errors import DatabaseError, unknown_name
 from metad2a.fitting.recipe import Recipe
 from metad2a.oracles.supernet import inherited_recipe
 from metad2a.runtime import check_writable
-from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 from metad2a.tracking.build import make_trackers
 from metad2a.tracking.run import track
@@ -85,19 +85,8 @@ def planned(cfg: DictConfig) -> Planned:
         seed=cfg.seed,
         splits=splits,
     )
-    _check_size(space, recipe, jobs[0])
+    check_size(space, space.parse(jobs[0].arch), recipe)  # else every label would fail
     return Planned(jobs, places(parts), licences(parts), executor, values)
-
-
-def _check_size(space: SearchSpace, recipe: Recipe, job: Job) -> None:
-    """Refuse sizes of networks that the space does not have: else every label would fail."""
-    try:
-        space.build(space.parse(job.arch), 2, **recipe.scale)
-    except ArchitectureError as error:
-        raise ConfigError(
-            f"recipe '{recipe.name}': {error} '~recipe.scale' leaves the size to the space, "
-            "'~recipe.scale.NAME' and '+recipe.scale.NAME=NUMBER' take an option away and set one."
-        ) from error
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from metad2a.cli import fit_output, output
 from metad2a.cli.configuration import check_choice, plain
+from metad2a.cli.jobs.recipe_size import check_size
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import ConfigError
 from metad2a.fitting.fitted import BEST_FILE, CHECKPOINTS, LAST_FILE
@@ -35,7 +36,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     supernet = open_supernet(cfg.init) if cfg.init else None
     if supernet is not None:
         recipe = with_size_of(supernet, space, recipe)
-    space.build(arch, 2, **recipe.scale)  # wrong ones are told before images are read
+    check_size(space, arch, recipe)  # before images are read
     device = resolve_device(cfg.device)
     parts = _parts(cfg)
     trackers = make_trackers(cfg.tracker.names, **values["tracker"]["options"])
