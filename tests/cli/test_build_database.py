@@ -228,7 +228,7 @@ def test_a_command_that_gets_no_label_does_not_end_well(
         assert "Traceback" not in ended.err
         counts, error = ended.err.splitlines()
         assert counts == "db: 0 computed, 4 failed, 0 known before, 0 left"
-        assert error.startswith("error: db has none of the labels asked for: 4 failed (4 x DivergedError: the")
+        assert error.startswith("error: db has none of the labels asked for: 4 failed (4 like DivergedError: the")
         assert "`metad2a database export db labels.csv`" in error
         assert "retry_failed=true" in error
     assert {read_run(folder)["status"] for folder in (tmp_path / "runs/build-database").iterdir()} == {"failed"}
@@ -244,14 +244,22 @@ def test_labels_that_failed_among_others_are_told_by_reason(
     command = ["build-database", "out=db", *tiny_database]
     run(*command).done()
     jobs = planned(compose("build_database", tiny_database)).jobs
-    reasons = ["the worker process died (exit code -9)", "A: a.", "A: a.", "B: b\nin line 3", "C: c", "D: d"]
+    reasons = [
+        "the worker process died (exit code -9)",
+        "A: a.",
+        "A: a.",
+        "B: b\nin line 3",
+        "C: class 'x' has 3",
+        "C: class 'y' has 12",
+    ]
     with Store(tmp_path / "db/store.sqlite") as store:
         for job, reason in zip(jobs, reasons, strict=False):
             store.put(Record.failure(job, reason))
     counts, told = run(*command).done().err.splitlines()
     assert counts == "db: 0 computed, 6 failed, 6 known before, 0 left"
-    assert told.startswith("db: 6 failed (2 x A: a; 1 x ")
-    assert "; 2 other reasons)." in told
+    assert told.startswith("db: 6 failed (2 like ")
+    assert told.count("2 like A: a;") == len(re.findall(r"2 like C: class '[xy]' has \d+;", told)) == 1
+    assert re.search(r"; 1 like [^;]*; 1 for other reasons\)\.", told)
     assert "in line 3" not in told
     again = run(*command, "retry_failed=true").done().err
     assert again == "db: 6 computed, 0 failed, 6 known before, 0 left\n"

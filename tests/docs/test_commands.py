@@ -45,7 +45,9 @@ SMALLER: dict[str, tuple[str, ...]] = {
     "metad2a build-database out=my_database label_source=images label_source.mine.source": (*_LABELS, _FEW_IMAGES),
     "metad2a build-database out=my_database label_source=images": (
         *_LABELS,
-        "label_source.mine.classes_per_task=2",
+        _FEW_IMAGES,
+        _TWO_CLASSES,
+        "label_source.mine.tasks=4",
     ),
     "metad2a build-database": (*_LABELS, "label_source.glyphs.tasks=4", "label_source.glyphs.images_per_class=12"),
     "metad2a fit-network": (*_TINY_CELLS, "recipe.images_per_epoch=16"),

@@ -1,6 +1,7 @@
 """metad2a build-database: really train networks on tasks, record how good they are."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from metad2a.tracking.run import track
 _log = logging.getLogger(__name__)
 
 _REASONS = 3  # of failures that are told
+_DETAIL = re.compile(r"'[^']*'|\w*\d\w*")  # names and numbers: reasons that differ in these alone are one
 _EXECUTORS: dict[str, Callable[[DictConfig, Mapping[str, str]], Executor]] = {
     "inline": lambda _, images: Inline(images),
     "process_pool": lambda cfg, images: ProcessPool(cfg.workers, images),
@@ -128,16 +130,19 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
 
 
 def _reasons(store: Store, jobs: Sequence[Job]) -> list[tuple[str, int]]:
-    """Return why ``jobs`` failed, and how many of them for that reason, the most frequent first."""
+    """Return why ``jobs`` failed, by an example, and how many of them so, the most frequent first."""
     failed = sorted(store.keys("failed") & {job.key for job in jobs})
-    return Counter(row["error"].splitlines()[0] for row in store.rows_by_key(failed).values()).most_common()
+    told = [row["error"].splitlines()[0] for row in store.rows_by_key(failed).values()]
+    kinds = [_DETAIL.sub("", reason) for reason in told]
+    example = dict(zip(kinds, told, strict=True))
+    return [(example[kind], count) for kind, count in Counter(kinds).most_common()]
 
 
 def _tell_failures(summary: BuildSummary, out: Path, reasons: Sequence[tuple[str, int]]) -> None:
     """Warn of labels that failed, which are a part of a database; refuse to call one built that has no others."""
-    told = [f"{count:,} x {reason.rstrip('.')}" for reason, count in reasons[:_REASONS]]
+    told = [f"{count:,} like {reason.rstrip('.')}" for reason, count in reasons[:_REASONS]]
     if len(reasons) > _REASONS:
-        told.append(f"{len(reasons) - _REASONS:,} other reasons")
+        told.append(f"{sum(count for _, count in reasons[_REASONS:]):,} for other reasons")
     failed = f"{summary.failed:,} failed ({'; '.join(told)})"
     what_now = (
         f"`metad2a database export {out} labels.csv` writes the reason of each; the same command with "
