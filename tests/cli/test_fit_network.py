@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from metad2a.cli.commands import fit_request
 from metad2a.cli.fit_output import print_then_trained
 from metad2a.data.image_set import ImageSet
+from metad2a.errors import ConfigError
 from metad2a.fitting.fitted import load_fitted
 from metad2a.fitting.loop import Fit
 from metad2a.fitting.parts import split_parts
@@ -269,6 +271,13 @@ def test_evaluations_that_are_incomplete_are_not_needed(run: Run, tmp_path: Path
         "'then_train' or 'queries' is incomplete", "Give mine.json#1"
     )
     run("fit-network", "mine.json#1", "images/", "--cfg", "job").done()
+
+
+def test_texts_of_other_spaces_may_look_like_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_request, "space_of", lambda text: "mine" if text == "conv/3.5" else None)
+    assert fit_request.read_arch("conv/3.5") == fit_request.NamedArch("conv/3.5")
+    with pytest.raises(ConfigError, match=r"there is no file '3\.6' in .*conv, which does not exist"):
+        fit_request.read_arch("conv/3.6")
 
 
 def test_any_name_of_a_result_will_do(run: Run, tmp_path: Path) -> None:
