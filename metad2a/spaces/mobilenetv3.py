@@ -10,29 +10,18 @@ from torch import Tensor
 
 from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import ArchBatch, Architecture
-from metad2a.spaces.networks.memory import mobile_network_memory
-from metad2a.spaces.networks.mobilenetv3 import (
-    DEPTHS,
-    DOWNSAMPLING,
-    EXPANSIONS,
-    KERNELS,
-    LAYERS,
-    STAGES,
-    MobileNetV3Network,
-)
-from metad2a.spaces.networks.mobilenetv3_costs import count_flops, count_params
-from metad2a.spaces.networks.mobilenetv3_source import mobile_network_source
+from metad2a.spaces.mobile import MobileSpace
+from metad2a.spaces.networks.mobilenetv3 import DEPTHS, EXPANSIONS, KERNELS, LAYERS, STAGES
+from metad2a.spaces.networks.mobilenetv3_costs import used_layers
 from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space
-from metad2a.spaces.scale import checked_scale
 
 START, END, FIRST_LAYER = 0, 1, 2
 """Vertex types; a layer has type ``FIRST_LAYER + 9 * depth + 3 * kernel + expansion``, in positions."""
 KINDS = len(KERNELS) * len(EXPANSIONS)
-DEFAULT_SCALE = {"width": 100, "downsampling": DOWNSAMPLING}
 
 
-class MobileNetV3(ProductSpace):
+class MobileNetV3(MobileSpace, ProductSpace):
     """Five stages of two to four layers, each with a kernel of 3, 5 or 7 pixels and an expansion of 3, 4 or 6.
 
     Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020, in the
@@ -43,18 +32,13 @@ class MobileNetV3(ProductSpace):
     As text, an architecture is its five stages, joined by ``+``; ``d3:k3e4-k5e6-k7e3-~k3e3`` is a stage of depth
     3, ``~`` marks a layer that is not used. Its decisions are, by stage, the depth, then kernel and expansion of
     each layer. Its graph is a chain: START, the twenty layers, END; a vertex's type says the depth of the stage,
-    the kernel and the expansion, so the layers of a stage must agree on the depth.
-
-    The networks have the scale option ``width``: channels of all layers, in percent of Once-for-All's first
-    network, rounded to multiples of eight (default 100; Once-for-All published 120 as well). They are made for
-    224 pixels, and take images of any resolution; for small ones there is ``downsampling``, the pixels a side of
-    the image that become one (default 32; 16, 8, 4, 2 and 1 leave out halvings).
+    the kernel and the expansion, so the layers of a stage must agree on the depth. ``MobileSpace`` says what scale
+    options the networks have.
     """
 
     name = "mobilenetv3"
     num_types = FIRST_LAYER + len(DEPTHS) * KINDS
     num_nodes = STAGES * LAYERS + 2
-    resolution = 224
     options = (len(DEPTHS), *(len(KERNELS), len(EXPANSIONS)) * LAYERS) * STAGES
 
     # --- names --------------------------------------------------------------------------------------------
@@ -112,22 +96,14 @@ class MobileNetV3(ProductSpace):
 
     def _text(self, arch: Architecture, *, unused: bool) -> str:
         stages = []
-        for depth, blocks in self._stages(arch):
+        for depth, blocks in self._written(arch):
             layers = [f"k{kernel}e{expansion}" for kernel, expansion in blocks]
             marked = [f"~{layer}" for layer in layers[depth:] if unused]
             stages.append(f"d{depth}:" + "-".join(layers[:depth] + marked))
         return "+".join(stages)
 
-    def layers(self, arch: Architecture) -> list[list[tuple[int, int]]]:
-        """Return the kernel and the expansion of each layer in use, by stage: what its network is built of.
-
-        Raises:
-            ArchitectureError: ``arch`` is none of this space.
-        """
-        return [blocks[:depth] for depth, blocks in self._stages(arch)]
-
-    def _stages(self, arch: Architecture) -> list[tuple[int, list[tuple[int, int]]]]:
-        """Return each stage's depth, and the kernel and the expansion of its four layers."""
+    def _written(self, arch: Architecture) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Return each stage's depth, and the kernel and the expansion of its four layers, used or not."""
         self.choices([arch])
         found = []
         for first in range(0, len(self.options), 1 + 2 * LAYERS):
@@ -136,10 +112,14 @@ class MobileNetV3(ProductSpace):
             found.append((DEPTHS[depth], layers))
         return found
 
-    def _decisions(
+    def stages(
         self, archs: Sequence[Architecture]
     ) -> tuple[Int64[np.ndarray, "B 5"], Int64[np.ndarray, "B 5 4"], Int64[np.ndarray, "B 5 4"]]:
-        """Return the depths, the kernels and the expansions, as positions in their options."""
+        """Return the depths, the kernels and the expansions, as positions in their options.
+
+        Raises:
+            ArchitectureError: one of ``archs`` is none of this space.
+        """
         table = self.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
         return table[:, :, 0], table[:, :, 1::2], table[:, :, 2::2]
 
@@ -151,7 +131,7 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: one of them is none of this space.
         """
-        depths, kernels, expansions = self._decisions(archs)
+        depths, kernels, expansions = self.stages(archs)
         layers = FIRST_LAYER + KINDS * depths[:, :, None] + len(EXPANSIONS) * kernels + expansions
         inner = layers.reshape(len(archs), STAGES * LAYERS)
         types = torch.from_numpy(np.pad(inner, ((0, 0), (1, 1)), constant_values=(START, END)))
@@ -217,87 +197,10 @@ class MobileNetV3(ProductSpace):
         Raises:
             ArchitectureError: one of ``archs`` is none of this space.
         """
-        depths, _, _ = self._decisions(archs)
-        layers = np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
+        depths, _, _ = self.stages(archs)
+        layers = used_layers(depths).repeat(2, axis=2)
         depth_is_used = np.ones((len(archs), STAGES, 1), dtype=bool)
-        return np.concatenate([depth_is_used, layers.repeat(2, axis=2)], axis=2).reshape(-1, len(self.options))
-
-    # --- networks -----------------------------------------------------------------------------------------
-
-    def size_options(self, scale: Mapping[str, int], num_classes: int, resolution: int = 1) -> dict[str, int]:
-        """Return all scale options, those given and the defaults of the others.
-
-        Raises:
-            ArchitectureError: an option is unknown, or a number cannot be used.
-        """
-        size = checked_scale(self.name, DEFAULT_SCALE, scale, num_classes=num_classes, resolution=resolution)
-        if DOWNSAMPLING % size["downsampling"]:
-            raise ArchitectureError(
-                f"a network of '{self.name}' cannot have downsampling={size['downsampling']}. "
-                f"Give 1, 2, 4, 8, 16 or {DOWNSAMPLING}."
-            )
-        return size
-
-    def build(self, arch: Architecture, num_classes: int, **scale: int) -> MobileNetV3Network:
-        """Return the freshly initialised network of ``arch``: (B, 3, height, width) images -> (B, num_classes).
-
-        The weights come from torch's global random stream, as those of every module of torch.
-
-        Args:
-            arch: what to build.
-            num_classes: outputs.
-            scale: ``width`` and ``downsampling``, see the class.
-
-        Raises:
-            ArchitectureError: ``arch`` is none of this space, or the network cannot have this size.
-        """
-        size = self.size_options(scale, num_classes)
-        return MobileNetV3Network(self.layers(arch), num_classes, **size)
-
-    def source(self, arch: Architecture, num_classes: int, **scale: int) -> str:
-        """Return code that defines ``class Network``, the network of ``arch``; see ``SearchSpace.source``.
-
-        Raises:
-            ArchitectureError: as for ``build``.
-        """
-        size = self.size_options(scale, num_classes)
-        return mobile_network_source(self.layers(arch), num_classes, **size)
-
-    def params(self, archs: Sequence[Architecture], num_classes: int, **scale: int) -> Int64[np.ndarray, " B"]:
-        """Return the number of trainable parameters of each network, without building any.
-
-        Raises:
-            ArchitectureError: as for ``build``.
-        """
-        size = self.size_options(scale, num_classes)
-        return count_params(*self._decisions(archs), num_classes, width=size["width"])
-
-    def flops(
-        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
-    ) -> Int64[np.ndarray, " B"]:
-        """Return the multiply-adds of one image of ``resolution`` pixels a side, without building any.
-
-        Convolutions, those of squeeze-and-excitation among them, and the classifier count; normalisation,
-        activations, pooling, gates and sums do not.
-
-        Raises:
-            ArchitectureError: as for ``build``, or ``resolution`` is less than one pixel.
-        """
-        size = self.size_options(scale, num_classes, resolution)
-        depths, kernels, expansions = self._decisions(archs)
-        return count_flops(depths, kernels, expansions, num_classes, resolution, **size)
-
-    def memory(
-        self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
-    ) -> Int64[np.ndarray, " B"]:
-        """Return the bytes of one forward pass of one image (weights and live results), without building any.
-
-        Raises:
-            ArchitectureError: as for ``flops``.
-        """
-        size = self.size_options(scale, num_classes, resolution)
-        depths, kernels, expansions = self._decisions(archs)
-        return mobile_network_memory(depths, kernels, expansions, num_classes, resolution, **size)
+        return np.concatenate([depth_is_used, layers], axis=2).reshape(-1, len(self.options))
 
 
 # --- the form of Once-for-All and MetaD2A ---------------------------------------------------------------------
@@ -327,7 +230,7 @@ def to_official(arch: Architecture) -> dict[str, list[int]]:
         ArchitectureError: ``arch`` is none of this space.
     """
     space = get_space(arch.space)
-    stages = (space if isinstance(space, MobileNetV3) else MobileNetV3())._stages(arch)
+    stages = (space if isinstance(space, MobileNetV3) else MobileNetV3())._written(arch)
     return {
         "ks": [kernel for _, layers in stages for kernel, _ in layers],
         "e": [expansion for _, layers in stages for _, expansion in layers],

@@ -11,6 +11,7 @@ from torch import Tensor
 from metad2a.spaces.base import ArchBatch, Architecture
 from metad2a.spaces.mobilenetv3 import END, FIRST_LAYER, KINDS, START, MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import DEPTHS, EXPANSIONS, LAYERS, STAGES
+from metad2a.spaces.networks.mobilenetv3_costs import used_layers
 
 
 class CompactMobileNetV3(MobileNetV3):
@@ -30,8 +31,7 @@ class CompactMobileNetV3(MobileNetV3):
             ArchitectureError: one of them is none of this space.
         """
         whole = super().encode(archs)
-        depths = torch.from_numpy(self._decisions(archs)[0])
-        used = (torch.arange(LAYERS) < torch.tensor(DEPTHS)[depths][:, :, None]).flatten(1)
+        used = torch.from_numpy(used_layers(self.stages(archs)[0])).flatten(1)
         vertex = torch.ones_like(whole.mask)
         vertex[:, 1:-1] = used
         order = (~vertex).int().argsort(dim=1, stable=True)
@@ -86,8 +86,7 @@ class CompactMobileNetV3(MobileNetV3):
     def sample(self, n: int, rng: np.random.Generator) -> list[Architecture]:
         """Return ``n`` architectures with decisions drawn uniformly, except at layers that are not used."""
         table = self.choices(super().sample(n, rng)).reshape(n, STAGES, 1 + 2 * LAYERS)
-        used = np.arange(LAYERS) < np.array(DEPTHS)[table[:, :, 0]][:, :, None]
-        table[:, :, 1:] *= used.repeat(2, axis=2)
+        table[:, :, 1:] *= used_layers(table[:, :, 0]).repeat(2, axis=2)
         return self._archs(table.reshape(n, len(self.options)))
 
 

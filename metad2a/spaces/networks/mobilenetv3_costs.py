@@ -4,7 +4,7 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from metad2a.spaces.networks.mobilenetv3 import (
     DEPTHS,
@@ -121,5 +121,9 @@ def used_costs(
     """Return the cost of each layer of each network, 0 where it is not used; ``costs`` are of ``all_blocks``."""
     table = costs.reshape(STAGES, LAYERS, len(KERNELS), len(EXPANSIONS))
     stage, layer = np.indices((STAGES, LAYERS))
-    used = np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
-    return table[stage, layer, kernels, expansions] * used
+    return table[stage, layer, kernels, expansions] * used_layers(depths)
+
+
+def used_layers(depths: Int64[np.ndarray, "B 5"]) -> Bool[np.ndarray, "B 5 4"]:
+    """Return which layers of each stage a network has; ``depths`` are positions in ``DEPTHS``."""
+    return np.arange(LAYERS) < np.array(DEPTHS)[depths][:, :, None]
