@@ -1,4 +1,4 @@
-"""Latency of MobileNetV3 networks as the sum of their layers', from published tables of one device."""
+"""Latency of mobile networks as the sum of their layers', from published tables of one device."""
 
 import csv
 import math
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from metad2a.costs.latency_model import LatencyModel, LatencyPredictor
 from metad2a.errors import DataError
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.mobile import MobileSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import (
     DOWNSAMPLING,
@@ -22,7 +23,7 @@ from metad2a.spaces.networks.mobilenetv3 import (
     BlockShape,
     fixed_widths,
 )
-from metad2a.spaces.networks.mobilenetv3_costs import all_blocks, stage_sides
+from metad2a.spaces.networks.mobilenetv3_costs import all_blocks, stage_sides, sum_used
 
 COLUMNS = ("resolution", "layer", "ms")
 WIDTHS = (100, 120)
@@ -57,7 +58,7 @@ class LayerLatency:
     archs: tuple[Architecture, ...] = ()
     milliseconds: tuple[float, ...] = ()
     error_ms: float | None = None
-    space: MobileNetV3 = field(default_factory=MobileNetV3)
+    space: MobileSpace = field(default_factory=MobileNetV3)
 
     @property
     def scale(self) -> dict[str, int]:
@@ -102,9 +103,9 @@ class LayerLatency:
 
         Raises:
             DataError: there is no such file, it is another one, has nothing of this resolution or lacks a layer; or
-                ``space`` has other layers.
+                the networks of ``space`` are no mobile ones.
         """
-        if not isinstance(space, MobileNetV3):
+        if not isinstance(space, MobileSpace):
             raise DataError(
                 f"{path} holds layers of '{MobileNetV3.name}', not of '{space.name}'. "
                 "Give a table with the columns 'arch' and 'ms'."
@@ -122,14 +123,9 @@ class LayerLatency:
         """Return the milliseconds of each architecture.
 
         Raises:
-            ArchitectureError: one of them is none of the MobileNetV3 space.
+            ArchitectureError: one of them is none of the space.
         """
-        space = self.space
-        table = space.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
-        used = space.used(archs).reshape(table.shape)[:, :, 1::2]
-        stage, layer = np.indices((STAGES, LAYERS))
-        spent = self.layer_ms[stage, layer, table[:, :, 1::2], table[:, :, 2::2]]
-        return self.fixed_ms + (spent * used).sum((1, 2))
+        return self.fixed_ms + sum_used(self.layer_ms, *self.space.stages(archs))
 
 
 def read_latency_table(path: str | Path, space: SearchSpace, *, resolution: int | None = None) -> LatencyPredictor:

@@ -15,7 +15,7 @@ from metad2a.fitting.loop import Row
 from metad2a.fitting.network import LabelledImages, fit_network, seeded
 from metad2a.fitting.recipe import InheritedRecipe
 from metad2a.oracles.supernet import SupernetOracle, supernet_of
-from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.mobile import MobileSpace
 from metad2a.spaces.registry import get_space
 
 
@@ -113,8 +113,10 @@ def _train(job: Job, images: TaskImages) -> Record:
 
 def _inherit(job: Job, recipe: InheritedRecipe, images: TaskImages) -> Record:
     space = get_space(job.space)
-    if not isinstance(space, MobileNetV3):
-        raise ConfigError(f"space '{job.space}' has no supernet: only MobileNetV3 has one. Set space=mobilenetv3.")
+    if not isinstance(space, MobileSpace):
+        raise ConfigError(
+            f"space '{job.space}' has no supernet: mobile networks alone have. Set space=mobilenetv3."
+        )
     started = time.thread_time()
     oracle = SupernetOracle(
         supernet_of(recipe),

@@ -13,7 +13,7 @@ from metad2a.fitting.recipe import Recipe
 from metad2a.fitting.supernet_file import TrainedSupernet
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture, SearchSpace
-from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.mobile import MobileSpace
 from metad2a.spaces.networks.supernet import recalibrate
 
 _CALIBRATION_IMAGES, _BATCH = 1024, 128
@@ -27,7 +27,7 @@ def with_size_of(supernet: TrainedSupernet, space: SearchSpace, recipe: Recipe) 
     Another ``downsampling`` than the supernet's may be given: strides have no weights.
 
     Raises:
-        CheckpointError: ``space`` is not that of the supernet's networks, or the recipe's have another width.
+        CheckpointError: the networks of ``space`` are no mobile ones, or the recipe's have another width.
     """
     _checked(space)
     width = recipe.scale.get("width", supernet.net.size["width"])
@@ -50,7 +50,7 @@ def inherited_network(
 
     Args:
         supernet: whose weights.
-        space: MobileNetV3, in any of its codes.
+        space: a space of mobile networks, see ``MobileSpace``.
         arch: to build.
         parts: of the images; those to learn from are looked at.
         recipe: what ``with_size_of`` returned.
@@ -58,7 +58,7 @@ def inherited_network(
         device: where the network is to be.
 
     Raises:
-        CheckpointError: ``space`` is another one.
+        CheckpointError: ``space`` is none of those.
         ArchitectureError: ``arch`` is none of it, or the network cannot have this size.
         DataError: too few images.
     """
@@ -80,11 +80,11 @@ def inherited_network(
     return net
 
 
-def _checked(space: SearchSpace) -> MobileNetV3:
-    if not isinstance(space, MobileNetV3):
+def _checked(space: SearchSpace) -> MobileSpace:
+    if not isinstance(space, MobileSpace):
         raise CheckpointError(
-            f"supernets have weights for networks of '{MobileNetV3.name}', not of '{space.name}'. Give an "
-            f"architecture of that space (space={MobileNetV3.name}), or no supernet (init=)."
+            f"supernets have weights for networks of 'mobilenetv3', not of '{space.name}'. Give an "
+            "architecture of that space (space=mobilenetv3), or no supernet (init=)."
         )
     return space
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 import metad2a
 from metad2a.errors import DataError
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.mobile import MobileSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.networks.mobilenetv3 import DOWNSAMPLING, EXPANSIONS, KERNELS, LAYERS, STAGES
+from metad2a.spaces.networks.mobilenetv3_costs import used_layers
 from metad2a.tensor_file import has_header, read_tensors, write_tensors
 
 SCHEMA_VERSION = 1
@@ -30,7 +32,7 @@ _ROWS = 4096  # architectures a batch
 
 
 class AccuracyPredictor:
-    """Predicts the ImageNet accuracy of any MobileNetV3 network of Once-for-All at one resolution.
+    """Predicts the ImageNet accuracy of any mobile network of Once-for-All at one resolution.
 
     Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR 2020: four linear
     layers that read kernel and expansion of each layer of a sub-network, and the pixels of its images. They learned
@@ -41,7 +43,7 @@ class AccuracyPredictor:
         state: weights by the names of the published file: ``0.weight`` (400, 128), ``0.bias`` ... ``6.bias``.
         resolution: one of ``RESOLUTIONS``.
         name: for reports.
-        space: of the architectures.
+        space: of the architectures; ``MobileNetV3`` when None.
 
     Raises:
         DataError: the weights have other names or shapes, or the predictor knows no such resolution.
@@ -53,7 +55,7 @@ class AccuracyPredictor:
         *,
         resolution: int = 224,
         name: str = "ofa",
-        space: MobileNetV3 | None = None,
+        space: MobileSpace | None = None,
     ) -> None:
         if resolution not in RESOLUTIONS:
             known = ", ".join(map(str, RESOLUTIONS))
@@ -82,11 +84,11 @@ class AccuracyPredictor:
             space: of the architectures.
 
         Raises:
-            DataError: there is no such file, it is another one or damaged; or ``space`` has other architectures, or
-                the resolution is unknown.
+            DataError: there is no such file, it is another one or damaged; or the networks of ``space`` are no
+                mobile ones, or the resolution is unknown.
         """
         path = Path(path)
-        if not isinstance(space, MobileNetV3):
+        if not isinstance(space, MobileSpace):
             raise DataError(
                 f"the oracle {path} knows architectures of '{MobileNetV3.name}', not of '{space.name}'. "
                 f"Take the space '{MobileNetV3.name}', or a checkpoint for it, or give a table as the oracle."
@@ -113,7 +115,7 @@ class AccuracyPredictor:
         """See ``metad2a.oracles.base.Oracle.evaluate``; the same whatever the seed.
 
         Raises:
-            ArchitectureError: an architecture is none of the MobileNetV3 space.
+            ArchitectureError: one of them is none of the space.
         """
         found = [np.empty(0)]
         for start in range(0, len(archs), _ROWS):
@@ -127,10 +129,12 @@ class AccuracyPredictor:
 
         Each is a one among zeros; of a layer that is not used all are zero.
         """
-        decided = self._space.choices(archs).reshape(-1, STAGES, 1 + 2 * LAYERS)
-        used = self._space.used(archs).reshape(decided.shape)[:, :, 1::2, None]
-        kernels = np.eye(len(KERNELS))[decided[:, :, 1::2]] * used
-        expansions = np.eye(len(EXPANSIONS))[decided[:, :, 2::2]] * used
+        depths, *decided = self._space.stages(archs)
+        used = used_layers(depths)[..., None]
+        kernels, expansions = (
+            np.eye(len(options))[positions] * used
+            for options, positions in zip((KERNELS, EXPANSIONS), decided, strict=True)
+        )
         pixels = np.eye(len(RESOLUTIONS))[np.full(len(archs), RESOLUTIONS.index(self.resolution))]
         parts = [kernels.reshape(len(archs), -1), expansions.reshape(len(archs), -1), pixels]
         return np.concatenate(parts, axis=1).astype(np.float32)

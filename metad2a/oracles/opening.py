@@ -10,7 +10,7 @@ from metad2a.oracles.ofa import SUFFIX, AccuracyPredictor
 from metad2a.oracles.supernet import SupernetOracle, open_supernet
 from metad2a.oracles.table import TableOracle
 from metad2a.spaces.base import SearchSpace
-from metad2a.spaces.mobilenetv3 import MobileNetV3
+from metad2a.spaces.mobile import MobileSpace
 
 
 def open_oracle(
@@ -27,7 +27,7 @@ def open_oracle(
         UnknownNameError: there is no such column, or the supernet does not know a class of the data set.
     """
     if Path(path).name in NAMES.values() or is_supernet(path):
-        if not isinstance(space, MobileNetV3):
+        if not isinstance(space, MobileSpace):
             raise DataError(
                 f"{path} is a supernet of 'mobilenetv3', not of '{space.name}'. Take the space "
                 "'mobilenetv3', or a checkpoint for it, or give a table as the oracle."

@@ -19,6 +19,7 @@ from metad2a.fitting.supernet_file import SUFFIX, TrainedSupernet
 from metad2a.fitting.supernet_ofa import read_ofa_supernet
 from metad2a.runtime import torch_rng
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.mobile import MobileSpace
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 
 
@@ -86,7 +87,7 @@ def _opened(place: str) -> TrainedSupernet:
 
 
 class SupernetOracle:
-    """Accuracies of networks of the MobileNetV3 space with weights inherited from a supernet.
+    """Accuracies of mobile networks with weights inherited from a supernet.
 
     A network takes the rows of the head for the classes of the data set, the statistics of its normalisations are
     measured on training images, and it classifies those validation images that the supernet was not trained on.
@@ -96,7 +97,7 @@ class SupernetOracle:
         train: images for the statistics, of ``supernet.resolution``.
         valid: images to measure on.
         classes: names of the classes of both, all of which the supernet was trained on.
-        space: of the architectures: MobileNetV3, in any of its codes.
+        space: of the architectures; ``MobileNetV3`` when None.
         calibration: how many images the statistics are measured on, at most.
 
     Raises:
@@ -111,7 +112,7 @@ class SupernetOracle:
         valid: LabelledImages,
         classes: Sequence[str],
         *,
-        space: MobileNetV3 | None = None,
+        space: MobileSpace | None = None,
         calibration: int = CALIBRATION_IMAGES,
     ) -> None:
         self.name = f"supernet:{supernet.fingerprint}"
@@ -131,7 +132,7 @@ class SupernetOracle:
 
     @classmethod
     def of(
-        cls, supernet: TrainedSupernet, train: ImageSet, valid: ImageSet, *, space: MobileNetV3 | None = None
+        cls, supernet: TrainedSupernet, train: ImageSet, valid: ImageSet, *, space: MobileSpace | None = None
     ) -> "SupernetOracle":
         """Return the oracle of a data set; ``train`` and ``valid`` have the same classes.
 
@@ -145,7 +146,7 @@ class SupernetOracle:
 
     @classmethod
     def on(
-        cls, supernet: TrainedSupernet, images: ImageSet, *, space: MobileNetV3 | None = None
+        cls, supernet: TrainedSupernet, images: ImageSet, *, space: MobileSpace | None = None
     ) -> "SupernetOracle":
         """Return the oracle of all ``images``: statistics of those that were trained on, accuracies on the others.
 

@@ -4,7 +4,7 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, Num
 
 from metad2a.spaces.networks.mobilenetv3 import (
     DEPTHS,
@@ -103,21 +103,21 @@ def all_blocks(width: int, downsampling: int = DOWNSAMPLING) -> tuple[tuple[int,
 
 
 def sum_used(
-    costs: Int64[np.ndarray, " blocks"],
+    costs: Num[np.ndarray, "..."],
     depths: Int64[np.ndarray, "B 5"],
     kernels: Int64[np.ndarray, "B 5 4"],
     expansions: Int64[np.ndarray, "B 5 4"],
-) -> Int64[np.ndarray, " B"]:
+) -> Num[np.ndarray, " B"]:
     """Return the sum of the costs of the layers that each network uses; ``costs`` are those of ``all_blocks``."""
     return used_costs(costs, depths, kernels, expansions).sum(axis=(1, 2))
 
 
 def used_costs(
-    costs: Int64[np.ndarray, " blocks"],
+    costs: Num[np.ndarray, "..."],
     depths: Int64[np.ndarray, "B 5"],
     kernels: Int64[np.ndarray, "B 5 4"],
     expansions: Int64[np.ndarray, "B 5 4"],
-) -> Int64[np.ndarray, "B 5 4"]:
+) -> Num[np.ndarray, "B 5 4"]:
     """Return the cost of each layer of each network, 0 where it is not used; ``costs`` are of ``all_blocks``."""
     table = costs.reshape(STAGES, LAYERS, len(KERNELS), len(EXPANSIONS))
     stage, layer = np.indices((STAGES, LAYERS))
