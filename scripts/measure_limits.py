@@ -1,15 +1,17 @@
 """What is found under limits of multiply-adds: true accuracies of the networks that a method names first.
 
     measure_limits.py CHECKPOINT IMAGES ORACLE:COLUMN --database inherited --limits 2e6 3e6 [--seeds 5] [--first 10]
+        [--losses]
 
-``metad2a``: a search under the limit. ``random``: uniform networks that meet it. ``flops`` and ``params``: of a
-uniform pool of those that meet it, the largest. ``static``: the best on average in the database. Prints for each
-limit the accuracy of the first network and the mean of the first ones: mean and standard deviation over seeds.
+``metad2a``: a search under the limit. ``random``: uniform networks that meet it. ``flops`` and ``params``: of these
+and the largest network of all, if it meets the limit, the largest. ``static``: the best on average in the database.
+Prints for each limit the accuracy of the first network and the mean of the first ones, and with ``--losses``, which
+only a supernet knows, the same of the cross-entropy: mean and standard deviation over seeds.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +19,22 @@ import torch
 
 from metad2a.data.features import FeatureSet
 from metad2a.data.opening import open_data
-from metad2a.errors import UserError
-from metad2a.evaluation.compare.asked_judge import open_judge
+from metad2a.errors import ConfigError, UserError
+from metad2a.evaluation.compare.asked_judge import AskedJudge, open_judge
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.known_cells import best_on_average
 from metad2a.evaluation.compare.networks import costs_of
+from metad2a.oracles.supernet import SupernetOracle
 from metad2a.runtime import numpy_rng
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.metad2a import MetaD2A
 from metad2a.spaces.base import Architecture
+from metad2a.spaces.extremes import sample_sizes
 
 _POOL = 5000
 Found = Iterator[tuple[str, list[Architecture]]]
+Measure = Callable[[list[Architecture]], np.ndarray]
 
 
 def main() -> None:
@@ -43,22 +48,41 @@ def main() -> None:
         features = images if isinstance(images, FeatureSet) else model.embed(images)
         costs = costs_of(judge.oracle, model.space, len(features.classes))
         worth = best_on_average(given.database)
+        measure = measured_by(judge, losses=given.losses)
     except UserError as error:
         sys.exit(f"error: {error}")
     known = [model.space.parse(text) for text in sorted(worth, key=lambda text: -worth[text])]
-    print("| million multiply-adds | method | first | first of them, mean |\n|---:|---|---:|---:|")
+    numbers = ["accuracy", "loss"][: 1 + given.losses]
+    columns = [f"{number}, {what}" for number in numbers for what in ("first", f"mean of {given.first}")]
+    print(f"| million multiply-adds | method | {' | '.join(columns)} |\n|---:|---|{'---:|' * len(columns)}")
     for limit in given.limits:
-        rows: dict[str, list[list[float]]] = {}
+        rows: dict[str, list[np.ndarray]] = {}
         for seed in range(given.seeds):
             for name, archs in found(model, features, costs, known, limit, seed):
-                true = judge.accuracies(archs[: given.first])
-                rows.setdefault(name, []).append([true[0], true.mean()])
+                true = measure(archs[: given.first])
+                rows.setdefault(name, []).append(np.stack([true[0], true.mean(0)], axis=1).ravel())
         for name, values in rows.items():
             cells = " | ".join(
-                f"{mean:.2f} ± {sd:.2f}"
-                for mean, sd in zip(np.mean(values, 0), np.std(values, 0, ddof=1), strict=True)
+                f"{mean:.{digits}f} ± {sd:.{digits}f}"
+                for mean, sd, digits in zip(
+                    np.mean(values, 0), np.std(values, 0, ddof=1), (2, 2, 4, 4), strict=False
+                )
             )
             print(f"| {limit / 1e6:g} | {name} | {cells} |", flush=True)
+
+
+def measured_by(judge: AskedJudge, *, losses: bool) -> Measure:
+    """Return the function that measures networks: a row each of accuracy in percent and, if asked for, loss.
+
+    Raises:
+        ConfigError: losses are asked for, but the oracle does not know them.
+    """
+    if not losses:
+        return lambda archs: judge.accuracies(archs)[:, None]
+    oracle = judge.oracle
+    if not isinstance(oracle, SupernetOracle):
+        raise ConfigError(f"--losses: {judge.name} knows accuracies only. Leave it out, or name a supernet.")
+    return lambda archs: np.array(oracle.measure(archs))
 
 
 def found(
@@ -67,9 +91,11 @@ def found(
     """Yield what each method names, first things first."""
     pool = within(model.space.sample(_POOL, numpy_rng("measure limits", seed)), costs, limit)
     yield "random", pool
+    ends = sample_sizes(model.space, 2, numpy_rng("measure limits", "ends"))
+    sized = [*within(ends, costs, limit), *pool]
     for name in ("flops", "params"):
-        order = np.argsort(-costs.of(name, pool), kind="stable")
-        yield name, [pool[place] for place in order]
+        order = np.argsort(-costs.of(name, sized), kind="stable")
+        yield name, [sized[place] for place in order]
     yield "static", within(known, costs, limit)
     scale = costs.counted
     result = model.search(
@@ -94,6 +120,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limits", type=float, nargs="+", required=True, help="multiply-adds of one image")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=10, help="networks that each method may name")
+    parser.add_argument("--losses", action="store_true", help="of a supernet: its cross-entropies, too; not kept")
     parser.add_argument("--kept", type=Path, default=Path("runs/compare/kept"), help="accuracies known already")
     return parser.parse_args()
 

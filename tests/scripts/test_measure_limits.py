@@ -11,6 +11,7 @@ import pytest
 from metad2a.data.features import FeatureSet
 from metad2a.search.constraints import Costs
 from metad2a.search.metad2a import MetaD2A
+from metad2a.spaces.extremes import sample_sizes
 from metad2a.spaces.scale import NetworkScale
 
 LIMIT = 5.5e8
@@ -31,7 +32,8 @@ def test_every_method_meets_the_limit(script: ModuleType, mobile_checkpoint: Pat
     rows = dict(script.found(model, features, costs, known, LIMIT, 0))
     assert list(rows) == ["random", "flops", "params", "static", "metad2a"]
     assert all(archs and costs.of("flops", archs).max() <= LIMIT for archs in rows.values())
-    assert set(rows["flops"]) == set(rows["params"]) == set(rows["random"])
+    smallest, largest = sample_sizes(space, 2, np.random.default_rng(0))
+    assert set(rows["flops"]) == set(rows["params"]) == {*rows["random"], smallest}
     assert len(rows["random"]) < 60
     for name in ("flops", "params"):
         assert (np.diff(costs.of(name, rows[name])) <= 0).all()
@@ -39,6 +41,8 @@ def test_every_method_meets_the_limit(script: ModuleType, mobile_checkpoint: Pat
     again = dict(script.found(model, features, costs, known, LIMIT, 1))
     assert again["static"] == rows["static"]
     assert again["random"] != rows["random"]
+    unlimited = dict(script.found(model, features, costs, known, 1e12, 0))
+    assert unlimited["flops"][0] == unlimited["params"][0] == largest
 
 
 def test_the_table(
@@ -67,3 +71,33 @@ def test_the_table(
     monkeypatch.setattr(sys, "argv", [*given[:-1], f"{ofa_predictor}:10", *more])
     with pytest.raises(SystemExit, match="no column '10'"):
         script.main()
+    monkeypatch.setattr(sys, "argv", [*given, *more, "--losses"])
+    with pytest.raises(SystemExit, match=r"--losses: .* knows accuracies only"):
+        script.main()
+
+
+def test_losses_of_a_supernet(
+    script: ModuleType,
+    mobile_checkpoint: Path,
+    supernet_file: tuple[Path, Path],
+    features: FeatureSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    features.save(tmp_path / "images.safetensors")
+    oracle = ":".join(map(str, supernet_file))
+    given = ["measure_limits.py", str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
+    more = ["--database", "inherited", "--limits", "1e9", "--seeds", "2", "--first", "2"]
+    tables = []
+    for losses in ([], ["--losses"]):
+        monkeypatch.setattr(sys, "argv", [*given, *more, *losses, "--kept", str(tmp_path / "kept")])
+        script.main()
+        tables.append([line.strip("|").split("|") for line in capsys.readouterr().out.splitlines()])
+    plain, told = tables
+    assert [name.strip() for name in told[0][4:]] == ["loss, first", "loss, mean of 2"]
+    assert [row[:4] for row in told] == plain
+    losses_of = [float(cell.split("±")[0]) for row in told[2:] for cell in row[4:]]
+    assert len(losses_of) == 10
+    assert len(set(losses_of)) > 1
+    assert 0 < min(losses_of) <= max(losses_of) < 20  # four classes, untrained; an accuracy in percent is 25
