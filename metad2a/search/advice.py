@@ -4,16 +4,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metad2a.fitting.recipes import get_recipe
 from metad2a.search.best_known import BestKnown
 from metad2a.search.likeness import Likeness
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.search.sureness import Sureness
+from metad2a.spaces.scale import has_scale
 
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
 _TRAINED = 5
 _TRAIN, _FIT = "--then-train", "metad2a fit-network"
 _IMAGES_PER_CLASS = 50  # that a command looks at if it is told of no number
-_SPACE = "nasbench201"  # which a command means if it is told of none
+_USUAL = "short"  # the recipe of a command that is told of none
 _RECIPE = "finetune_short"  # for networks of whatever space
 _CLASSES_A_TASK = 5  # of a database of one's own; more classes are needed to make different tasks of them
 
@@ -103,15 +105,15 @@ def _few_images(fewest: int, wanted: int, images_per_class: int, name: str, anew
 
 def _of_this_search(result: SearchResult) -> list[str]:
     """Return what `metad2a fit-network` must be told beside an architecture and images."""
-    space, options = result.best.space, result.best.scale
-    named = [] if space.name == _SPACE else [f"space={space.name}", *_recipe(result, "recipe=")]
+    options = result.best.scale
+    named = [f"space={result.best.space.name}", *_recipe(result, "recipe=")]
     sizes = ",".join(f"{name}:{value}" for name, value in options.items())
     return [*named, *(["'~recipe.scale'", f"'+recipe.scale={{{sizes}}}'"] if options else [])]
 
 
 def _recipe(result: SearchResult, option: str) -> list[str]:
-    """Return what names a recipe, where the one that is used otherwise is for networks of another space."""
-    return [] if result.best.space.name == _SPACE else [f"{option}{_RECIPE}"]
+    """Return what names a recipe, where the one that is used otherwise is of sizes that the space does not have."""
+    return [] if has_scale(result.best.space, get_recipe(_USUAL).scale) else [f"{option}{_RECIPE}"]
 
 
 def _own_database(images: str, classes: int) -> Advice:

@@ -44,6 +44,15 @@ class NetworkScale:
         return ", ".join([*options, f"{self.resolution} pixels a side"])
 
 
+def has_scale(space: "SearchSpace", options: Mapping[str, int]) -> bool:
+    """Return whether the space has networks of these scale options."""
+    try:
+        space.params([], 2, **options)
+    except ArchitectureError:
+        return False
+    return True
+
+
 @runtime_checkable
 class OfOneScale(Protocol):
     """What is true of networks of one scale alone: a table of their layers' latencies, say, or an oracle.

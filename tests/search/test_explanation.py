@@ -235,13 +235,14 @@ def test_the_advice_is_about_the_same_space_and_scale(result: SearchResult) -> N
         return [one.command for one in found]
 
     assert all("--checkpoint 'my own'" in one for one in commands() if " search " in one)
-    assert commands()[-1].endswith(" x"), "nothing has to be told of the space's own networks"
+    assert commands()[-1].endswith(" x space=nasbench201"), "what a command means otherwise, a machine may set"
     assert commands(scale={"channels": 8, "cells": 1})[-1].endswith(
-        " x '~recipe.scale' '+recipe.scale={channels:8,cells:1}'"
+        " x space=nasbench201 '~recipe.scale' '+recipe.scale={channels:8,cells:1}'"
     )
     other = commands(space=MobileNetV3())
     assert other[-1].endswith(" x space=mobilenetv3 recipe=finetune_short")
     assert any(one.endswith("--recipe finetune_short") for one in other)
+    assert not any("recipe" in one for one in commands()), "the usual one has sizes of this space"
 
 
 def test_the_whole_explanation(

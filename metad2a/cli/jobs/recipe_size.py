@@ -4,6 +4,7 @@ from metad2a.errors import ArchitectureError, ConfigError
 from metad2a.fitting.recipe import InheritedRecipe, Recipe
 from metad2a.fitting.recipes import get_recipe, recipe_names
 from metad2a.spaces.base import Architecture, SearchSpace
+from metad2a.spaces.scale import has_scale
 
 
 def check_size(space: SearchSpace, arch: Architecture, recipe: Recipe) -> None:
@@ -24,14 +25,9 @@ def check_size(space: SearchSpace, arch: Architecture, recipe: Recipe) -> None:
 
 def _recipes_for(space: SearchSpace) -> list[str]:
     """Return the names of the shipped recipes for trainings of networks that the space has."""
-    found = []
-    for name in recipe_names():
-        recipe = get_recipe(name)
-        if isinstance(recipe, InheritedRecipe):  # trains nothing
-            continue
-        try:
-            space.params([], 2, **recipe.scale)
-        except ArchitectureError:
-            continue
-        found.append(name)
-    return found
+    recipes = {name: get_recipe(name) for name in recipe_names()}
+    return [
+        name
+        for name, recipe in recipes.items()
+        if not isinstance(recipe, InheritedRecipe) and has_scale(space, recipe.scale)
+    ]
