@@ -9,6 +9,8 @@ Needs torchvision and ResNet-18's weights (45 MB), which say that the features a
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from _script import parser, run
@@ -19,20 +21,33 @@ from metad2a.evaluation.paper.files import IMAGENET32, OfficialFolder, nasbench2
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.tracking.read import RUN_FILE, read_run
 
-MOBILENETV3 = ("metad2a-mobilenetv3", "--classes", "label")
 KINDS = ("generator", "predictor")
 COLLECTED = ("collected_database.pt", "collected_database_train.pt")
 
 
+@dataclass(frozen=True)
+class Databases:
+    """The authors' two databases of a space.
+
+    Attributes:
+        folder: finds that of a kind in their folder, or notes what is missing.
+        importer: what `metad2a import` is told for a kind: its name, and options.
+    """
+
+    folder: Callable[[OfficialFolder, str], Path]
+    importer: Callable[[str], tuple[str, ...]]
+
+
 def main() -> None:
     options = parser(__doc__, "meta_training")
-    options.add_argument("--space", choices=("nasbench201", "mobilenetv3"), default="nasbench201")
+    options.add_argument("--space", choices=tuple(SPACES), default="nasbench201")
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for both trainings")
     given = options.parse_intermixed_args()
 
     official = OfficialFolder(given.folder)
     features = official.file(IMAGENET32)
-    sources = {kind: _database(official, given.space, kind) for kind in KINDS}
+    databases = SPACES[given.space]
+    sources = {kind: databases.folder(official, kind) for kind in KINDS}
     official.check()
     get_embedder("resnet18")  # fails before hours of work
 
@@ -42,9 +57,8 @@ def main() -> None:
     if not images.is_file():  # gigabytes
         _metad2a("import", "features", features, images)
     for kind, folder in sources.items():
-        # The authors' training takes MobileNetV3's class numbers for ImageNet32's labels, see the manifest.
-        how = ("metad2a-database", "--which", kind) if given.space == "nasbench201" else MOBILENETV3
-        _metad2a("import", how[0], folder, imported / kind, *how[1:])
+        name, *told = databases.importer(kind)
+        _metad2a("import", name, folder, imported / kind, *told)
     for kind in KINDS:
         _train(kind, out, f"experiment=paper/{given.space}", f"images=[{images}]", *given.overrides)
     best = [Checkpoint.load(out / "train" / kind / "checkpoints" / "best.safetensors") for kind in KINDS]
@@ -52,14 +66,22 @@ def main() -> None:
     print(f"wrote {given.out / given.space}.safetensors")
 
 
-def _database(official: OfficialFolder, space: str, kind: str) -> Path:
-    """Return the folder of a database. MobileNetV3's two have the same file names, so only their places count."""
-    if space == "nasbench201":
-        return official.parent(*nasbench201_database(kind))
+def _mobilenetv3_database(official: OfficialFolder, kind: str) -> Path:
+    """Return the folder of a database. Its two have the same file names, so only their places count."""
     place = Path("data") / kind / "processed"
     if not any((official.folder / place / name).is_file() for name in COLLECTED):
         official.miss(str(place / COLLECTED[0]), f"the meta-training database of the {kind} (or its three parts)")
     return official.folder / place
+
+
+SPACES = {
+    "nasbench201": Databases(
+        lambda official, kind: official.parent(*nasbench201_database(kind)),
+        lambda kind: ("metad2a-database", "--which", kind),
+    ),
+    # The authors' training takes MobileNetV3's class numbers for ImageNet32's labels, see the manifest.
+    "mobilenetv3": Databases(_mobilenetv3_database, lambda _: ("metad2a-mobilenetv3", "--classes", "label")),
+}
 
 
 def _train(kind: str, out: Path, *overrides: str) -> None:
