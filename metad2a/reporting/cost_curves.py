@@ -93,9 +93,12 @@ def _name_ends(axis: "Axes", lines: Mapping[str, Line]) -> None:
 
 
 def _spread(heights: Sequence[float]) -> list[float]:
-    """Return ascending heights (of 0..1) so moved that neighbours are apart, as little as that takes."""
+    """Return ascending heights (of 0..1) so moved that neighbours are apart, as little as that takes.
+
+    The lowest stays half a name above the axis, which would strike it through.
+    """
     gap = min(_APART, 1 / max(len(heights), 1))
-    places = list(heights)
+    places = [max(height, gap / 2) for height in heights]
     for i in range(1, len(places)):
         places[i] = max(places[i], places[i - 1] + gap)
     # What was pushed over the top comes back down, and pushes those below it.
