@@ -226,6 +226,12 @@ def test_the_advice_fits_the_case(result: SearchResult, level: Any, fewest: int,
     assert "metad2a search x --max-params 500" in [one.command for one in found]
 
 
+class Own(NASBench201):
+    """A plug-in's."""
+
+    name = "own"
+
+
 def test_the_advice_is_about_the_same_space_and_scale(result: SearchResult) -> None:
     told = {"fewest": 9, "wanted": 5, "images": "x"}
 
@@ -242,7 +248,9 @@ def test_the_advice_is_about_the_same_space_and_scale(result: SearchResult) -> N
     other = commands(space=MobileNetV3())
     assert other[-1].endswith(" x space=mobilenetv3 recipe=finetune_short")
     assert any(one.endswith("--recipe finetune_short") for one in other)
-    assert not any("recipe" in one for one in commands()), "the usual one has sizes of this space"
+    named = commands(space=Own())
+    assert named[-1].endswith(" x space=own"), "it has cells and channels, whatever it is called"
+    assert not any("recipe" in one for one in (*commands(), *named)), "the usual one has sizes of this space"
 
 
 def test_the_whole_explanation(

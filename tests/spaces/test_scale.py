@@ -7,7 +7,7 @@ import pytest
 from metad2a.errors import ArchitectureError, ConfigError
 from metad2a.spaces.mobilenetv3 import MobileNetV3
 from metad2a.spaces.nasbench201 import NASBench201
-from metad2a.spaces.scale import NetworkScale, agreed_scale
+from metad2a.spaces.scale import NetworkScale, agreed_scale, has_scale
 
 SPACE = MobileNetV3()
 
@@ -69,3 +69,11 @@ def test_a_scale_that_cannot_be_is_refused() -> None:
         agreed_scale(SPACE, resolution=0)
     with pytest.raises(ArchitectureError, match="unknown scale option for 'nasbench201'"):
         agreed_scale(NASBench201(), scale={"width": 120})
+
+
+def test_whether_a_space_has_a_scale() -> None:
+    assert has_scale(SPACE, {"width": 35, "downsampling": 8})
+    assert has_scale(SPACE, {})
+    assert has_scale(NASBench201(), {"channels": 8})
+    assert not has_scale(SPACE, {"channels": 8})
+    assert not has_scale(SPACE, {"downsampling": 7})
