@@ -35,7 +35,7 @@ PLAIN_TEXT = (
 PLAIN_LISTS = ("images", "checkpoint", "methods", "datasets", "oracles", "noise_columns", "drawn")
 _ELEMENT = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,]*?)\s*(?:,|$)")
 _PLAIN_PART = re.compile(r"label_source\.[^.]+\.(source|images|licence|task_list)")
-_NULL = ("init=null", "label_recipe=null")  # no text, but nothing
+_NULL = ("init=null", "label_recipe=null", "checkpoint=null", "database=null")  # no text, but nothing
 # Keys whose values may be swept over, so that a comma is one, and what makes a value no word of Hydra's.
 _REFERENCES = {"embedder": "?", "checkpoint": ""}
 _ALLOWED_TARGETS = ("metad2a.", "torch.optim.")
@@ -175,6 +175,8 @@ def run_dir() -> Path:
 def quote(text: str) -> str:
     """Quote the value of a plain-text key for Hydra's grammar, or the elements of a list of plain texts."""
     key, separator, value = text.partition("=")
+    if text in _NULL:
+        return text
     if separator and key.lstrip("+") in PLAIN_LISTS and re.fullmatch(r"\[.*\]", value):
         lists = re.split(r"\]\s*,\s*\[", value[1:-1])  # a sweep has several
         return f"{key}={','.join(f'[{_quoted_elements(content)}]' for content in lists)}"
@@ -182,7 +184,7 @@ def quote(text: str) -> str:
     if separator and mark is not None and mark in value:
         return f"{key}={_quoted_elements(value)}"
     part = _PLAIN_PART.fullmatch(key.lstrip("+")) is not None
-    if not separator or text in _NULL or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):
+    if not separator or (part and value == "null") or not (part or key.lstrip("+") in PLAIN_TEXT):
         return text
     return f"{key}={_quoted(value)}"
 

@@ -141,6 +141,7 @@ class EvaluateConf:
     oracle: str = MISSING
     oracle_column: str = MISSING
     sample: int = MISSING
+    space: str | None = MISSING
     checkpoint: Any = MISSING
     seeds: int = MISSING
     candidates: int = MISSING
@@ -167,7 +168,7 @@ class CompareConf:
     sample: int = MISSING
     cost: str = MISSING
     reference: list[float] = MISSING
-    space: str = MISSING
+    space: str | None = MISSING
     budgets: list[int] = MISSING
     seeds: int = MISSING
     batch: int = MISSING
@@ -177,7 +178,7 @@ class CompareConf:
     checkpoint: Any = MISSING
     candidates: int = MISSING
     proxy_candidates: int = MISSING
-    database: str = MISSING
+    database: str | None = MISSING
     images_per_class: int = MISSING
     others: list[str] = MISSING
     rank_seeds: int = MISSING

@@ -14,11 +14,11 @@ from metad2a.costs.latency_model import LatencyPredictor
 from metad2a.data.cache import FeatureCache
 from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
-from metad2a.errors import CheckpointError, ConfigError, unknown_name
+from metad2a.errors import CheckpointError, ConfigError
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.runtime import resolve_device, shipped, torch_rng
+from metad2a.runtime import resolve_device, torch_rng
 from metad2a.search.base import Ranked
 from metad2a.search.constraints import Costs, Limits
 from metad2a.search.generation import Generation, check_any, generate
@@ -29,38 +29,13 @@ from metad2a.search.ranker import Ranker
 from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.shipped_checkpoints import is_code_of, shipped_file, shipped_for
 from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
-from metad2a.spaces.registry import get_space
+from metad2a.spaces.registry import DEFAULT_SPACE
 from metad2a.spaces.scale import agreed_scale
 
 _REFINEMENTS = 3
-
-
-def pretrained_names() -> list[str]:
-    """Return the names of the shipped checkpoints."""
-    return sorted(path.stem for path in shipped("data", "pretrained").glob("*.safetensors"))
-
-
-def shipped_for(space: str) -> str:
-    """Return the name of the shipped checkpoint for a search space: that of the same name, else the first of it.
-
-    Raises:
-        CheckpointError: there is none.
-        UnknownNameError: there is no such space.
-    """
-    names, wanted = pretrained_names(), type(get_space(space))
-    if space in names:
-        return space
-    spaces = {name: Checkpoint.load(shipped("data", "pretrained", f"{name}.safetensors")).space for name in names}
-    for name, own in spaces.items():
-        if isinstance(get_space(own), wanted):
-            return name
-    known = ", ".join(f"{name} (for '{own}')" for name, own in spaces.items())
-    raise CheckpointError(
-        f"no checkpoint for the search space '{space}' is shipped; there are {known}. Give the files of a "
-        "generator and of what ranks (--checkpoint), which `metad2a train` makes."
-    )
 
 
 class MetaD2A(Ranker):
@@ -90,9 +65,7 @@ class MetaD2A(Ranker):
             UnknownNameError: there is none of that name.
             CheckpointError: see ``Checkpoint.for_recipe``.
         """
-        if name not in pretrained_names():
-            raise unknown_name("checkpoint", name, pretrained_names())
-        checkpoint = Checkpoint.load(shipped("data", "pretrained", f"{name}.safetensors"))
+        checkpoint = Checkpoint.load(shipped_file(name))
         return cls(_speaking(checkpoint, label_recipe), name=name, device=device)
 
     @classmethod
@@ -116,16 +89,35 @@ class MetaD2A(Ranker):
         return cls(checkpoint, name=" + ".join(str(path) for path in paths), device=device)
 
     @classmethod
-    def open(cls, *references: str | Path, device: str = "auto", label_recipe: str | None = None) -> "MetaD2A":
+    def open(
+        cls,
+        *references: str | Path,
+        space: str | None = None,
+        option: str = "space=",
+        device: str = "auto",
+        label_recipe: str | None = None,
+    ) -> "MetaD2A":
         """Load a shipped checkpoint by name, or files: whatever the references are.
 
+        Args:
+            references: none: what is shipped for ``space``.
+            space: that it must be for, or for another code of its networks; None: any, and the default space where
+                there are no references.
+            option: what names a space to who asks, up to its name.
+            device: to compute on.
+            label_recipe: see ``from_checkpoint``.
+
         Raises:
-            UnknownNameError: neither a shipped name nor a file.
-            CheckpointError: see ``from_checkpoint``.
+            UnknownNameError: neither a shipped name nor a file, or there is no such space.
+            CheckpointError: it is for another space, none is shipped for ``space``, or see ``from_checkpoint``.
         """
-        if len(references) == 1 and not Path(references[0]).is_file() and not Path(references[0]).suffix:
-            return cls.from_pretrained(str(references[0]), device=device, label_recipe=label_recipe)
-        return cls.from_checkpoint(*references, device=device, label_recipe=label_recipe)
+        references = references or (shipped_for(space or DEFAULT_SPACE),)
+        named = len(references) == 1 and not Path(references[0]).is_file() and not Path(references[0]).suffix
+        load = cls.from_pretrained if named else cls.from_checkpoint
+        model = load(*map(str, references), device=device, label_recipe=label_recipe)
+        if space is not None and not is_code_of(model.space.name, space):
+            model.checkpoint.check(space=space, option=option)
+        return model
 
     def search(
         self,

@@ -4,6 +4,9 @@ from metad2a import plugins
 from metad2a.errors import ArchitectureError
 from metad2a.spaces.base import Architecture, SearchSpace
 
+DEFAULT_SPACE = "nasbench201"
+"""What is meant where nothing says another one."""
+
 
 def get_space(name: str) -> SearchSpace:
     """Return the search space ``name``, built in or from an installed package.

@@ -143,16 +143,38 @@ def test_two_objectives_on_an_oracle_that_is_no_table(
         (["reference=[1]", "oracles=[FILE:224]"], ["reference=[1.0]", "two numbers"]),
         (["oracles=[FILE:224]", "methods=[random]"], ["not of 'nasbench201'", "Take the space 'mobilenetv3'"]),
         (["oracles=[FILE:100]", "methods=[random]", "space=mobilenetv3"], ["no column '100'"]),
-        (["oracles=[FILE:224]", "space=mobilenetv3"], ["'static' lists what is no architecture of 'mobilenetv3'"]),
         (
-            ["oracles=[FILE:224]", "space=mobilenetv3", "methods=[random,'a=searcher:evolution?first=metad2a']"],
+            ["oracles=[FILE:224]", "space=mobilenetv3", "database=demo"],
+            ["space=mobilenetv3", "database=demo is of"],
+        ),
+        (
+            ["oracles=[FILE:224]", "space=mobilenetv3", "methods=[random,static:demo]"],
+            ["'static' lists what is no architecture of 'mobilenetv3'"],
+        ),
+        (
+            [
+                *("oracles=[FILE:224]", "space=mobilenetv3"),
+                "methods=[random,'a=searcher:evolution?first=metad2a:nasbench201']",
+            ],
             ["'a': the checkpoint", "not for 'mobilenetv3'. Use space=nasbench201", "first=metad2a:NAME"],
         ),
     ],
 )
 def test_oracles_that_cannot_be_used(run: Run, ofa_predictor: Path, overrides: list[str], words: list[str]) -> None:
     given = [text.replace("FILE:", f"{ofa_predictor}:") for text in overrides]
-    run("compare", "database=demo", *given).refused(*words)
+    run("compare", *given).refused(*words)
+
+
+def test_the_space_alone_is_enough(run: Run, tmp_path: Path, ofa_predictor: Path) -> None:
+    """The default methods compare what is shipped for the space, whichever code of its networks that knows."""
+    command = ["compare", f"oracles=['{ofa_predictor}:224']", "budgets=[1]", "seeds=1", "sample=3", "rank_seeds=0"]
+    few = ["candidates=5", "images_per_class=2", "processes=1"]
+    for number, options in enumerate((["space=mobilenetv3"], ["checkpoint=mobilenetv3"])):
+        run(*command, *few, *options, "database=null", f"json={number}.json").done()
+    first, second = (json.loads((tmp_path / f"{number}.json").read_text()) for number in range(2))
+    assert first["methods"] == ["random", "params", "flops", "static", "static_best", "metad2a"]
+    assert {row["trained_on"] for row in first["provenance"]} == {"inherited"}
+    assert [row["per_seed"] for row in first["rows"]] == [row["per_seed"] for row in second["rows"]]
 
 
 @pytest.mark.parametrize(

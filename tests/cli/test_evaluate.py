@@ -122,6 +122,17 @@ def test_an_oracle_that_lists_nothing(
     run(*command, "oracle_column=224", "sample=1").refused("sample=1", "at least 2")
     cells = ("evaluate", f"oracle={ofa_predictor}", "oracle_column=224", "dataset=embedded:digits")
     run(*cells).refused("not of 'nasbench201'", "a checkpoint for it", "a table")
+    run(*command, "oracle_column=224", "space=nasbench201").refused("'mobilenetv3', not for", "space=mobilenetv3")
+
+
+def test_the_space_names_what_is_shipped(run: Run, tmp_path: Path, ofa_predictor: Path) -> None:
+    """As `search --space` does: a checkpoint of any code of its networks."""
+    command = ["evaluate", f"oracle={ofa_predictor}", "oracle_column=224", "seeds=1", "candidates=4", "sample=3"]
+    options = ["space=mobilenetv3", "checkpoint=null", "images_per_class=2", "html=report.html"]
+    run(*command, *options).done()
+    page = (tmp_path / "report.html").read_text()
+    assert "space=mobilenetv3" in page
+    assert "checkpoint=" not in page
 
 
 @pytest.mark.parametrize(

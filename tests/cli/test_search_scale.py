@@ -155,11 +155,11 @@ def test_what_is_shipped_is_found_by_its_space(
     monkeypatch: pytest.MonkeyPatch,
     make_mobile_checkpoint: Callable[..., Checkpoint],
 ) -> None:
-    from metad2a.search import metad2a
+    from metad2a.search import shipped_checkpoints
 
     folder = here / "shipped" / "data" / "pretrained"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(metad2a, "shipped", lambda *parts: (here / "shipped").joinpath(*parts))
+    monkeypatch.setattr(shipped_checkpoints, "shipped", lambda *parts: (here / "shipped").joinpath(*parts))
     search = ("search", "images.safetensors", "--candidates", "4", "--json", "found.json")
     make_mobile_checkpoint("mobilenetv3").save(folder / "phones.safetensors")
     run(*search, "--space", "mobilenetv3").done()

@@ -12,7 +12,8 @@ from metad2a.data.features import FeatureSet
 from metad2a.database.published import MetaDatabase
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.runtime import shipped, torch_rng
-from metad2a.search.metad2a import MetaD2A, pretrained_names
+from metad2a.search.metad2a import MetaD2A
+from metad2a.search.shipped_checkpoints import pretrained_names
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]

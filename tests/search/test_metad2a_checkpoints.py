@@ -11,7 +11,7 @@ from metad2a.data.features import FeatureSet
 from metad2a.data.image_set import ImageSet
 from metad2a.errors import CheckpointError, ConfigError, DataError, UnknownNameError
 from metad2a.models.checkpoint import Checkpoint
-from metad2a.search import metad2a
+from metad2a.search import shipped_checkpoints
 from metad2a.search.metad2a import MetaD2A
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -77,13 +77,13 @@ def test_half_a_checkpoint(tmp_path: Path, make_checkpoint: MakeCheckpoint, feat
 
 
 def test_unknown_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: MakeCheckpoint) -> None:
-    monkeypatch.setattr(metad2a, "shipped", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr(shipped_checkpoints, "shipped", lambda *parts: tmp_path.joinpath(*parts))
     folder = tmp_path / "data" / "pretrained"
     with pytest.raises(UnknownNameError, match=r"unknown checkpoint 'nasbench201'\. Known: none"):
         MetaD2A.from_pretrained("nasbench201")
     for name in ("nasbench201", "other"):
         make_checkpoint().save(folder / f"{name}.safetensors")
-    assert metad2a.pretrained_names() == ["nasbench201", "other"]
+    assert shipped_checkpoints.pretrained_names() == ["nasbench201", "other"]
     for load in (MetaD2A.from_pretrained, MetaD2A.open):
         with pytest.raises(UnknownNameError, match=r"Did you mean 'nasbench201'\? Known: nasbench201, other"):
             load("nasbench-201")
@@ -100,7 +100,7 @@ def test_an_unknown_space(make_checkpoint: MakeCheckpoint) -> None:
 
 
 def test_the_shipped_checkpoints_are_whole() -> None:
-    for name in metad2a.pretrained_names():
+    for name in shipped_checkpoints.pretrained_names():
         model = MetaD2A.from_pretrained(name, device="cpu")
         assert "generator" in model.checkpoint.parts
         assert model.surrogate is not None or model.checkpoint.target is not None

@@ -12,7 +12,7 @@ from metad2a.cli.commands.search import command_line
 from metad2a.errors import ConfigError
 from metad2a.fitting.fitted import SUFFIX, load_fitted
 from metad2a.search.export import export_network
-from metad2a.spaces.registry import get_space, parse_in
+from metad2a.spaces.registry import DEFAULT_SPACE, get_space, parse_in
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
             num_classes = num_classes or found["num_classes"]
             options["resolution"] = resolution or found["resolution"]
             options["scale"] = {**(found["scale"] or {}), **(options["scale"] or {})} or None
-        arch = parse_in(get_space(named.space or space or "nasbench201"), named.text, "--space ")
+        arch = parse_in(get_space(named.space or space or DEFAULT_SPACE), named.text, "--space ")
         folder = export_network(arch, out, num_classes, weights=weights, **options)
     for file in sorted(folder.iterdir()):
         output.wrote(file)

@@ -22,15 +22,13 @@ from metad2a.runtime import check_writable
 from metad2a.search.best_known import best_known
 from metad2a.search.explanation import explain
 from metad2a.search.export_folder import check_replaceable
-from metad2a.search.metad2a import MetaD2A, shipped_for
+from metad2a.search.metad2a import MetaD2A
 from metad2a.search.onnx_file import check_onnx
 from metad2a.spaces.base import SearchSpace
-from metad2a.spaces.registry import get_space
 from metad2a.spaces.scale import NetworkScale
 
 __all__ = ["Told", "Wanted", "command_line", "run", "wishes"]
 
-_SPACE = "nasbench201"  # where none is named
 _DECIDING = (  # options with numbers, and the arguments of ``MetaD2A.search`` that they are
     ("--max-params", "max_params"),
     ("--max-flops", "max_flops"),
@@ -68,7 +66,7 @@ def run(
         wanted: what becomes of the result.
     """
     _check(options, wanted, latency_table)
-    model = _model(space, checkpoint, label_recipe, device)
+    model = MetaD2A.open(*checkpoint, space=space, option="--space ", device=device, label_recipe=label_recipe)
     oracle = oracle_of(model.space, wanted)
     networks, latency = _scale(model.space, scale, latency_table, oracle, wanted)
     check_recipe(model.space, networks, wanted)
@@ -100,16 +98,6 @@ def run(
         explanation = explanation.knowing(best, result, images=images)
     write(result, explanation, trained, queried, opened, wanted)
     output.print_sentences(explanation.next_steps())
-
-
-def _model(space: str | None, checkpoint: list[str], label_recipe: str | None, device: str) -> MetaD2A:
-    """Load the checkpoint; it may be for another code of the networks of ``space``, which is a kind of it."""
-    wanted = None if space is None else get_space(space)
-    files = checkpoint or [shipped_for(space or _SPACE)]
-    model = MetaD2A.open(*files, device=device, label_recipe=label_recipe)
-    if wanted is not None and not isinstance(model.space, type(wanted)):
-        model.checkpoint.check(space=space, option="--space ")
-    return model
 
 
 def _again(

@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 from metad2a.cli import compare_output, output
 from metad2a.cli.configuration import check_at_least, plain
 from metad2a.errors import unknown_name
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.judge import Noise
 from metad2a.evaluation.compare.opening import MetaValidation, Settings, compare
 from metad2a.evaluation.compare.results import Comparison
-from metad2a.evaluation.compare.specs import Defaults, labels_of
+from metad2a.evaluation.compare.specs import labels_of
 from metad2a.runtime import check_writable, write_json, write_text
 from metad2a.search.hypervolume import check_pymoo
 from metad2a.tracking.base import Tracker
@@ -73,7 +74,7 @@ def _settings(values: dict[str, Any]) -> Settings:
     lists = {
         name: tuple(values[name]) for name in ("methods", "datasets", "oracles", "budgets", "others", "reference")
     }
-    names = ("kept", "space", "batch", "images_per_class", "seconds_column", "sample", "cost")
+    names = ("kept", "batch", "images_per_class", "seconds_column", "sample", "cost")
     others = {name: values[name] for name in names}
     return Settings(
         **(lists | others),
@@ -124,6 +125,6 @@ def _command(values: dict[str, Any]) -> str:
     words = [
         f"{key}=[{','.join(map(str, value))}]" if isinstance(value, list) else f"{key}={value}"
         for key, value in values.items()
-        if key not in _NO_RESULT
+        if key not in _NO_RESULT and value is not None
     ]
     return shlex.join(["metad2a", "compare", *(word for word in words if not word.endswith(("=", "=[]")))])

@@ -14,8 +14,8 @@ from metad2a.data.opening import open_data
 from metad2a.errors import ConfigError
 from metad2a.evaluation.asking import Remembered
 from metad2a.evaluation.compare.asked_judge import oracle_digest
+from metad2a.evaluation.compare.defaults import references
 from metad2a.evaluation.compare.kept import Kept
-from metad2a.evaluation.compare.specs import references
 from metad2a.evaluation.protocol import Evaluation, evaluate
 from metad2a.oracles.base import Oracle
 from metad2a.oracles.opening import open_oracle
@@ -38,9 +38,7 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     outputs = [Path(name) for name in (cfg.json, cfg.html) if name]
     for path in outputs:
         check_writable(path)
-    model = MetaD2A.open(
-        *references(plain(cfg)["checkpoint"]), device=cfg.device, label_recipe=cfg.label_recipe or None
-    )
+    model = _model(plain(cfg))
     data = open_data(cfg.dataset)
     oracle = _oracle(cfg, model.space)
     with track(
@@ -68,6 +66,20 @@ def run(cfg: DictConfig, folder: Path, *, run_id: str, resume: bool = False) -> 
     output.print_evaluation(result)
     _write(cfg, result)
     return result
+
+
+def _model(values: dict[str, Any]) -> MetaD2A:
+    return MetaD2A.open(
+        *_files(values),
+        space=values.get("space"),  # not in run folders from before there was this key
+        device=values["device"],
+        label_recipe=values["label_recipe"] or None,
+    )
+
+
+def _files(values: dict[str, Any]) -> list[str]:
+    """Return the checkpoint's, or none where none is named."""
+    return [] if values["checkpoint"] is None else references(values["checkpoint"])
 
 
 def _write(cfg: DictConfig, result: Evaluation) -> None:
@@ -102,7 +114,8 @@ def _command(values: dict[str, Any]) -> str:
         *("dataset", "oracle", "oracle_column", "sample", "seeds", "candidates", "constrained"),
         "images_per_class",
     )
-    checkpoint = f"checkpoint=[{','.join(references(values['checkpoint']))}]"
+    named = [] if values.get("space") is None else [f"space={values['space']}"]
+    named += [f"checkpoint=[{','.join(files)}]"] if (files := _files(values)) else []
     aim = [f"label_recipe={values['label_recipe']}"] if values["label_recipe"] else []
     aim += [f"want.{name}={value:g}" for name, value in _aim(values).items()]
-    return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), checkpoint, *aim])
+    return shlex.join(["metad2a", "evaluate", *(f"{key}={values[key]}" for key in keys), *named, *aim])

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from metad2a.database.choose_recipe import of_recipe, recipes
 from metad2a.database.join import join
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import Split, split_database
-from metad2a.errors import ConfigError, unknown_name
+from metad2a.errors import ConfigError
 from metad2a.models.arch_features import ArchFeatures
 from metad2a.models.checkpoint import MODELS, Checkpoint, empty_model
 from metad2a.models.generator import Generator
 from metad2a.models.predictor import Predictor
-from metad2a.runtime import shipped
-from metad2a.search.metad2a import pretrained_names
+from metad2a.search.shipped_checkpoints import checkpoint_file
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.product import ProductSpace
 from metad2a.spaces.registry import get_space
@@ -64,7 +62,7 @@ class Material:
         check_space(asked_for, space)
         init = None
         if cfg.init is not None:
-            init = _open_checkpoint(cfg.init)
+            init = Checkpoint.load(checkpoint_file(cfg.init))
             check_init(
                 init,
                 cfg.model.kind,
@@ -76,7 +74,7 @@ class Material:
         teacher = None
         # Not cfg.teacher: run folders from before there was this key are resumed too.
         if cfg.get("teacher") is not None:
-            teacher = _open_checkpoint(cfg.teacher)
+            teacher = Checkpoint.load(checkpoint_file(cfg.teacher))
             check_init(
                 teacher,
                 "surrogate",
@@ -232,13 +230,3 @@ def _conditions(model: DictConfig, init: Checkpoint | None) -> list[str]:
 
 def _short(value: Any) -> Any:
     return "given" if isinstance(value, list) else value
-
-
-def _open_checkpoint(reference: str) -> Checkpoint:
-    """Return a shipped checkpoint by its name, or that in a file."""
-    path = Path(reference)
-    if path.suffix or path.is_file():
-        return Checkpoint.load(path)
-    if reference not in pretrained_names():
-        raise unknown_name("checkpoint", reference, pretrained_names())
-    return Checkpoint.load(shipped("data", "pretrained", f"{reference}.safetensors"))

@@ -7,8 +7,7 @@ import pandas as pd
 from metad2a.database.published import MetaDatabase
 from metad2a.database.splits import split_database
 from metad2a.models.checkpoint import SUFFIX, Checkpoint
-from metad2a.runtime import shipped
-from metad2a.search.metad2a import pretrained_names
+from metad2a.search.shipped_checkpoints import checkpoint_file, pretrained_names
 
 
 def most_frequent(reference: str) -> dict[str, float]:
@@ -24,8 +23,7 @@ def most_frequent(reference: str) -> dict[str, float]:
     """
     path = Path(reference)
     if reference in pretrained_names() or path.suffix == SUFFIX:
-        file = path if path.suffix == SUFFIX else shipped("data", "pretrained", f"{reference}{SUFFIX}")
-        archs = Checkpoint.load(file).train_archs
+        archs = Checkpoint.load(checkpoint_file(reference)).train_archs
         return {arch: float(len(archs) - place) for place, arch in enumerate(archs)}
     rows = _meta_training(reference)
     return {str(arch): float(count) for arch, count in rows["arch"].value_counts().items()}

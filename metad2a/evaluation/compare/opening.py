@@ -12,19 +12,22 @@ from metad2a.errors import ConfigError
 from metad2a.evaluation.asking import SAMPLE
 from metad2a.evaluation.compare.asked_judge import AskedJudge, open_judge
 from metad2a.evaluation.compare.calibration import calibration_rows
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Grid, Trial, run_grid
 from metad2a.evaluation.compare.judge import Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.learned_method import LearnedMethod
+from metad2a.evaluation.compare.methods import Method
 from metad2a.evaluation.compare.networks import COSTS, check_cost, costs_of
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.provenance import audits, provenance_rows
 from metad2a.evaluation.compare.ranks import rank_rows
 from metad2a.evaluation.compare.results import Comparison
-from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.specs import open_methods
 from metad2a.evaluation.compare.summary import summarise
 from metad2a.evaluation.compare.unseen import features_of, labelled_tasks, unseen_rows
+from metad2a.search.shipped_checkpoints import is_code_of
 from metad2a.spaces.base import SearchSpace
 from metad2a.spaces.registry import get_space
 
@@ -54,7 +57,6 @@ class Settings:
     datasets: tuple[str, ...]
     oracles: tuple[str, ...]
     kept: str
-    space: str = "nasbench201"
     budgets: tuple[int, ...] = (1, 2, 5, 10, 30, 100, 500)
     batch: int = 1
     images_per_class: int = 50
@@ -72,7 +74,7 @@ def open_grid(settings: Settings) -> Grid:
 
     Raises:
         ConfigError: the data sets are not as many as the oracles, there is no budget, the reference is none, a
-            method knows another space, or see ``open_methods``.
+            method knows another space, or see ``open_methods`` and ``Defaults.meant``.
         CheckpointError: a method, or a supernet, cannot be used.
         DataError: a data set or an oracle cannot be used.
         UnknownNameError: there is no such cost, see ``open_methods`` and ``open_judge``.
@@ -93,8 +95,8 @@ def open_grid(settings: Settings) -> Grid:
         raise ConfigError(
             f"reference={list(settings.reference)}: give two numbers above 0, an error in percent and a cost."
         )
-    space = get_space(settings.space)
     methods = open_methods(settings.methods, settings.defaults)
+    space = _space(settings.defaults.meant, methods)
     problems = _problems(settings, space, shuffled=any(method.shuffled for method in methods))
     for method in methods:
         for problem in problems.values():
@@ -102,6 +104,12 @@ def open_grid(settings: Settings) -> Grid:
     specs = datasets if len(datasets) == len(oracles) else datasets * len(oracles)
     trials = [_trial(settings, problems[spec], oracle) for spec, oracle in zip(specs, oracles, strict=True)]
     return Grid(methods, trials, max(settings.budgets), Path(settings.kept), settings.batch)
+
+
+def _space(meant: str, methods: Sequence[Method]) -> SearchSpace:
+    """Return the space that is searched: that of the models, where it is another code of the networks ``meant``."""
+    known = (method.checkpoint.space for method in methods if isinstance(method, LearnedMethod))
+    return get_space(next((own for own in known if is_code_of(own, meant)), meant))
 
 
 def _trial(settings: Settings, problem: Problem, oracle: str) -> Trial:
@@ -173,7 +181,7 @@ def compare(
     unseen: list[dict[str, Any]] = []
     if meta_validation is not None:
         database = MetaDatabase.load(meta_validation.database)
-        space = get_space(settings.space)
+        space = grid.trials[0].problem.space
         tasks = labelled_tasks(database, space, split=meta_validation.split)
         embed = features_of(database, meta_validation.images, meta_validation.max_images_per_class)
         unseen, more = unseen_rows(grid.methods, tasks, space, embed)
@@ -185,7 +193,7 @@ def compare(
         calibration=calibrated,
         generated=generated_rows(scored, grid.trials),
         provenance=provenance_rows(learned, grid.trials),
-        audits=audits([settings.defaults.database], learned, grid.trials, Kept(settings.kept)),
+        audits=audits(settings.defaults.database_of(""), learned, grid.trials, Kept(settings.kept)),
     )
 
 

@@ -86,15 +86,15 @@ def _shared(method: LearnedMethod, trial: Trial) -> int | None:
 
 
 def audits(
-    databases: Sequence[str], methods: Sequence[LearnedMethod], trials: Sequence[Trial], kept: Kept
+    named: str | None, methods: Sequence[LearnedMethod], trials: Sequence[Trial], kept: Kept
 ) -> list[dict[str, Any]]:
-    """Return the audit of each database against each oracle: of those named, and of the checkpoints' own.
+    """Return the audit of each database against each oracle: of that which is named, and of the checkpoints' own.
 
     What checkpoints were trained on is audited where a database of that name is at hand. Oracles that are no tables
     are left out: an audit looks every label up. An audit is kept.
 
     Raises:
-        DatabaseError: one of ``databases`` is none.
+        DatabaseError: what is named is none.
     """
     listed = [(trial, trial.judge) for trial in trials if isinstance(trial.judge, Judge)]
     spaces = {trial.problem.space.name for trial, _ in listed}
@@ -102,11 +102,11 @@ def audits(
         str(said["database"]) for m in methods for said in m.checkpoint.provenance.values() if "database" in said
     ]
     found = []
-    for name in dict.fromkeys([*databases, *own]):
+    for name in dict.fromkeys(own if named is None else [named, *own]):
         try:
             database = MetaDatabase.load(name)
         except DatabaseError:
-            if name in databases:
+            if name == named:
                 raise
             continue
         if database.space in spaces:

@@ -5,46 +5,26 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, get_args
 
 from metad2a.data.options import parse_options
 from metad2a.errors import ConfigError, unknown_name
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.known_cells import best_on_average, most_frequent
 from metad2a.evaluation.compare.learned_method import Dataset
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, Method, ProxyMethod, SearcherMethod
 from metad2a.evaluation.compare.started_method import SAMPLES, Order, StartedMethod
 from metad2a.evaluation.compare.surrogate_method import SurrogateMethod
-from metad2a.models.checkpoint import SUFFIX
 from metad2a.models.wishes import CONDITIONS
-from metad2a.runtime import shipped
-from metad2a.search.metad2a import MetaD2A, pretrained_names
+from metad2a.search.metad2a import MetaD2A
+from metad2a.search.shipped_checkpoints import checkpoint_file
 from metad2a.search.surrogate_ranker import SurrogateRanker
 
 _LEARNED: dict[str, Any] = {"dataset": "own", "queries": False}  # options of whatever is meta-trained
 _AIM: dict[str, Any] = {"label_recipe": "", **{f"want_{name}": math.nan for name in CONDITIONS}}  # that is: none
 _CHOICES = {"own": get_args(Dataset), "accuracy": get_args(Order)}  # of the options with these defaults
 _FORM = re.compile(r"(?:(?P<label>[^:=?]+)=)?(?P<kind>[^:=?]+)(?::(?P<argument>[^?]*))?(?:\?(?P<query>.*))?")
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a method's text does not say.
-
-    Attributes:
-        checkpoint: of ``metad2a`` and ``surrogate``, see ``references``.
-        database: of ``static`` and ``static_best``.
-        candidates: that ``metad2a`` generates.
-        proxy_candidates: random cells that a score of networks is computed for.
-        device: of MetaD2A's models.
-    """
-
-    checkpoint: str | Sequence[str] = "nasbench201"
-    database: str = "open"
-    candidates: int = 500
-    proxy_candidates: int = 100
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -72,21 +52,6 @@ def open_methods(texts: Sequence[str], defaults: Defaults) -> list[Method]:
     """
     labels_of(texts)
     return [_KINDS[spec.kind](spec, defaults) for spec in map(_parse, texts)]
-
-
-def references(checkpoint: Any) -> list[str]:
-    """Return the shipped name or the files that ``checkpoint`` is: a text in which ``+`` joins them, or a list.
-
-    Raises:
-        ConfigError: it is something else, or nothing.
-    """
-    if isinstance(checkpoint, str):
-        found = [checkpoint] if Path(checkpoint).is_file() else checkpoint.split("+")
-    else:
-        found = list(checkpoint) if isinstance(checkpoint, Sequence) else []
-    if not found or not all(isinstance(one, str) and one for one in found):
-        raise ConfigError(f"checkpoint={checkpoint}: give NAME or FILE, or several as A+B or [A,B].")
-    return found
 
 
 def labels_of(texts: Sequence[str]) -> list[str]:
@@ -128,17 +93,15 @@ def _value(text: str) -> Any:
 
 def _metad2a(spec: _Spec, defaults: Defaults) -> Method:
     options = _known(spec, _search_options(defaults) | _LEARNED | _AIM)
-    model, told = _aimed(_references(spec, defaults), options, defaults)
+    model, told = _aimed(defaults.files_of(spec.argument), options, defaults)
     return MetaMethod(spec.label, model, **told)
 
 
-def _aimed(
-    references: Sequence[str], options: Mapping[str, Any], defaults: Defaults
-) -> tuple[MetaD2A, dict[str, Any]]:
+def _aimed(files: Sequence[str], options: Mapping[str, Any], defaults: Defaults) -> tuple[MetaD2A, dict[str, Any]]:
     """Return a model that predicts for the recipe of ``options``, and these with what its generator is told."""
     recipe = options["label_recipe"] or None
     want = {name: float(value) for name in CONDITIONS if not math.isnan(value := options[f"want_{name}"])}
-    model = MetaD2A.open(*references, device=defaults.device, label_recipe=recipe)
+    model = MetaD2A.open(*files, device=defaults.device, label_recipe=recipe)
     return model, {name: value for name, value in options.items() if name not in _AIM} | {"want": want}
 
 
@@ -147,21 +110,8 @@ def _search_options(defaults: Defaults) -> dict[str, Any]:
 
 
 def _surrogate(spec: _Spec, defaults: Defaults) -> Method:
-    model = SurrogateRanker.open(*map(_file, _references(spec, defaults)))
+    model = SurrogateRanker.open(*map(checkpoint_file, defaults.files_of(spec.argument)))
     return SurrogateMethod(spec.label, model, **_known(spec, _LEARNED))
-
-
-def _references(spec: _Spec, defaults: Defaults) -> list[str]:
-    return _files(spec.argument, defaults)
-
-
-def _files(argument: str, defaults: Defaults) -> list[str]:
-    return references(argument or defaults.checkpoint)
-
-
-def _file(reference: str) -> Path:
-    named = reference in pretrained_names()
-    return shipped("data", "pretrained", f"{reference}{SUFFIX}") if named else Path(reference)
 
 
 def _proxy(spec: _Spec, defaults: Defaults) -> Method:
@@ -190,14 +140,20 @@ def _started(spec: _Spec, name: str, defaults: Defaults) -> Method:
     known = {"samples": SAMPLES, "order": "accuracy", "dataset": "own", **_search_options(defaults), **_AIM}
     mine = {key: value for key, value in spec.options.items() if key in known}
     options = {key: value for key, value in spec.options.items() if key not in (*known, "first")}
-    model, told = _aimed(_files(argument, defaults), _known(replace(spec, options=mine), known), defaults)
+    model, told = _aimed(defaults.files_of(argument), _known(replace(spec, options=mine), known), defaults)
     return StartedMethod(spec.label, model, name, options, **told)
 
 
 def _static(spec: _Spec, defaults: Defaults) -> Method:
     _known(spec, {})
     worth = most_frequent if spec.kind == "static" else best_on_average
-    return ListMethod(spec.label, worth(spec.argument or defaults.database))
+    database = defaults.database_of(spec.argument)
+    if database is None:
+        raise ConfigError(
+            f"methods: '{spec.text}': no database of the space '{defaults.meant}' is shipped. Give "
+            f"database=FOLDER, or {spec.kind}:FOLDER."
+        )
+    return ListMethod(spec.label, worth(database))
 
 
 def _known(spec: _Spec, values: Mapping[str, Any]) -> dict[str, Any]:

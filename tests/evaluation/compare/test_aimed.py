@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from metad2a.errors import ConfigError, MetaD2AError, UnknownNameError
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.problem import Problem
-from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.specs import open_methods
 from metad2a.evaluation.compare.started_method import LIMITS, StartedMethod
 from metad2a.models.checkpoint import Checkpoint, Part
 from metad2a.models.generator import Generator

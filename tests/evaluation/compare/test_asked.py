@@ -12,12 +12,12 @@ from metad2a.data.features import FeatureSet
 from metad2a.errors import CheckpointError, ConfigError, DataError, MetaD2AError, UnknownNameError
 from metad2a.evaluation.asking import Remembered, uniform_sample
 from metad2a.evaluation.compare.asked_judge import AskedJudge, open_judge, split_oracle
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.judge import Judge, Noise
 from metad2a.evaluation.compare.kept import Kept
 from metad2a.evaluation.compare.opening import Settings, compare, open_grid
 from metad2a.evaluation.compare.problem import Problem
 from metad2a.evaluation.compare.ranks import rank_quality
-from metad2a.evaluation.compare.specs import Defaults
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.oracles.ofa import AccuracyPredictor
 from metad2a.spaces.mobilenetv3 import MobileNetV3
@@ -33,9 +33,9 @@ def settings(ofa_predictor: Path, tmp_path: Path) -> Settings:
         datasets=("embedded:digits",),
         oracles=(f"{ofa_predictor}:224",),
         kept=str(tmp_path / "kept"),
-        space="mobilenetv3",
         budgets=(1, 8),
         sample=40,
+        defaults=Defaults(space="mobilenetv3"),
     )
 
 
@@ -175,9 +175,10 @@ def test_what_cannot_be_used(
     table.write_text(f"arch,true\n{NASBench201().format(judge.archs[0])},50\n")
     with np.load(images, allow_pickle=False) as arrays:
         np.savez(tmp_path / "strange.npz", **{**arrays, "classes": np.array(["a", "b", "c", "zebra"])})
+    cells = Defaults(space="nasbench201")
     cases: list[tuple[dict[str, object], type[MetaD2AError], str]] = [
-        ({"space": "nasbench201"}, DataError, "knows architectures of 'mobilenetv3', not of 'nasbench201'"),
-        ({"space": "nasbench201", "oracles": (f"{net}:{images}",)}, DataError, "a supernet of 'mobilenetv3'"),
+        ({"defaults": cells}, DataError, "knows architectures of 'mobilenetv3', not of 'nasbench201'"),
+        ({"defaults": cells, "oracles": (f"{net}:{images}",)}, DataError, "a supernet of 'mobilenetv3'"),
         ({"oracles": (f"{table}:true",)}, DataError, "data row 1"),
         ({"oracles": (f"{ofa_predictor}:100",)}, DataError, "no column '100'.*pixels a side, 112"),
         ({"oracles": (f"{net}:{tmp_path / 'strange.npz'}",)}, UnknownNameError, "class of the supernet 'zebra'"),
@@ -187,7 +188,7 @@ def test_what_cannot_be_used(
         ({"cost": "flop"}, UnknownNameError, "Did you mean 'flops'"),
         ({"reference": (50.0,)}, ConfigError, "give two numbers above 0"),
         ({"methods": ("random", "static:demo")}, ConfigError, "'static' lists what is no architecture of 'mobile"),
-        ({"methods": ("metad2a",)}, CheckpointError, "mobilenetv3"),
+        ({"methods": ("metad2a:nasbench201",)}, CheckpointError, "'nasbench201', not for 'mobilenetv3'"),
     ]
     for fields, error, words in cases:
         with pytest.raises(error, match=words):

@@ -11,13 +11,14 @@ import torch
 from metad2a.data.features import FeatureSet
 from metad2a.errors import CheckpointError, ConfigError
 from metad2a.evaluation.compare.calibration import calibration_rows
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.generated import generated_rows
 from metad2a.evaluation.compare.grid import Cell, Grid, Trial
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.learned_method import Uncertain
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.problem import Problem
-from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.specs import open_methods
 from metad2a.evaluation.compare.surrogate_method import SurrogateMethod
 from metad2a.evaluation.compare.trajectory import follow
 from metad2a.evaluation.compare.unseen import LabelledTask, unseen_rows

@@ -1,17 +1,16 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from metad2a.data.glyphs import glyphs
 from metad2a.database.published import MetaDatabase
 from metad2a.errors import ConfigError, UnknownNameError
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.known_cells import best_on_average, most_frequent
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import ListMethod, ProxyMethod, SearcherMethod, ranked
 from metad2a.evaluation.compare.problem import Problem
-from metad2a.evaluation.compare.specs import Defaults, labels_of, open_methods, references
+from metad2a.evaluation.compare.specs import labels_of, open_methods
 from metad2a.evaluation.compare.trajectory import Trajectory, follow
 from metad2a.models.checkpoint import Checkpoint
 from metad2a.proxies.activations import LinearRegions
@@ -164,15 +163,3 @@ def test_texts_that_cannot_be_used(texts: list[str], error: type[Exception], wor
     with pytest.raises(error) as caught:
         open_methods(texts, Defaults(device="cpu"))
     assert words in str(caught.value)
-
-
-def test_checkpoints_by_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert references("nasbench201") == ["nasbench201"]
-    assert references("a.safetensors+b.safetensors") == ["a.safetensors", "b.safetensors"]
-    assert references(["a+b.safetensors"]) == ["a+b.safetensors"]
-    Path("a+b.safetensors").write_bytes(b"")
-    assert references("a+b.safetensors") == ["a+b.safetensors"], "there is such a file"
-    for wrong in ("", [], ["a", ""], {"a": "b"}, None, "a+"):
-        with pytest.raises(ConfigError, match=r"give NAME or FILE, or several as A\+B or \[A,B\]"):
-            references(wrong)

@@ -156,8 +156,8 @@ def test_what_was_trained_on_what(problem: Problem, judge: Judge, meta: MetaMeth
     places = judge.rows([SPACE.parse(text) for text in meta.model.checkpoint.train_archs])
     best = judge.truth >= np.sort(judge.truth)[-1563]
     assert predictor["top10"] == {"made up": pytest.approx(100 * best[places].mean())}
-    found = audits(["open"], [meta], trials, Kept(tmp_path))
+    found = audits("open", [meta], trials, Kept(tmp_path))
     assert [one["database"] for one in found] == ["open", "demo"], "the checkpoint's own is audited, too"
     assert found[0]["comparison"]["benchmark"] == "made up"
     with mock.patch.object(provenance, "audit", side_effect=AssertionError("computed again")):
-        assert audits(["open"], [meta], trials, Kept(tmp_path)) == found
+        assert audits("open", [meta], trials, Kept(tmp_path)) == found

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from metad2a.errors import ConfigError, MetaD2AError, UnknownNameError
+from metad2a.evaluation.compare.defaults import Defaults
 from metad2a.evaluation.compare.judge import Judge
 from metad2a.evaluation.compare.meta_method import MetaMethod
 from metad2a.evaluation.compare.methods import SearcherMethod
 from metad2a.evaluation.compare.problem import Problem
-from metad2a.evaluation.compare.specs import Defaults, open_methods
+from metad2a.evaluation.compare.specs import open_methods
 from metad2a.evaluation.compare.started_method import LIMITS, StartedMethod, by_fronts
 from metad2a.evaluation.compare.trajectory import follow
 from metad2a.search.nsganetv2 import NSGANetV2
