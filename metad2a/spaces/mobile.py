@@ -118,7 +118,8 @@ class MobileSpace(SearchSpace):
             ArchitectureError: as for ``build``, or ``resolution`` is less than one pixel.
         """
         size = self.size_options(scale, num_classes, resolution)
-        return count_flops(*self.stages(archs), num_classes, resolution, **size)
+        depths, kernels, expansions = self.stages(archs)
+        return count_flops(depths, kernels, expansions, num_classes, resolution, **size)
 
     def memory(
         self, archs: Sequence[Architecture], num_classes: int, resolution: int, **scale: int
@@ -129,4 +130,5 @@ class MobileSpace(SearchSpace):
             ArchitectureError: as for ``flops``.
         """
         size = self.size_options(scale, num_classes, resolution)
-        return mobile_network_memory(*self.stages(archs), num_classes, resolution, **size)
+        depths, kernels, expansions = self.stages(archs)
+        return mobile_network_memory(depths, kernels, expansions, num_classes, resolution, **size)
