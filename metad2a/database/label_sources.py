@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metad2a.data.glyphs import glyph_classes
-from metad2a.database.planning import make_task, sample_tasks
+from metad2a.database.planning import ImagesPerClass, make_task, sample_tasks
 from metad2a.database.records import GLYPHS, Split, Task
 from metad2a.database.sources import ImageSources
 from metad2a.errors import ConfigError, unknown_name
@@ -15,6 +15,7 @@ from metad2a.runtime import numpy_rng, stream_seed
 
 _TEXTS = ("source", "licence", "images", "task_list")
 _SHARES = ("valid_classes", "valid_fraction")
+_NUMBERS = ("classes_per_task", "images_per_class")  # or the least and the most
 _LIST_FORM = 'Its form is {"tasks": [{"classes": ["a", "b"], "split": "train"}]}; split: train, valid or null.'
 
 
@@ -26,7 +27,8 @@ class LabelSource:
         source: its name in the database, the same on every machine; no path of this one.
         licence: of the images, in words.
         classes_per_task: a number, or the least and the most, between which every task draws its own.
-        images_per_class: for training and validation together; None takes as many as the scarcest class has.
+        images_per_class: for training and validation together; or the least and the most, between which a task
+            takes as many as its scarcest class has; None takes as many, however many there are.
         images: what ``ImageSet.open`` takes to get them here; ``source`` itself when None.
         tasks: to draw.
         valid_tasks: to draw for meta-validation, from classes of which no other task has any.
@@ -43,7 +45,7 @@ class LabelSource:
     source: str
     licence: str
     classes_per_task: int | tuple[int, int]
-    images_per_class: int | None
+    images_per_class: ImagesPerClass
     images: str | None = None
     tasks: int = 0
     valid_tasks: int = 0
@@ -101,7 +103,7 @@ class LabelSource:
         Task number ``i`` depends neither on how many there are nor on other sources.
 
         Raises:
-            ConfigError: there are too few classes, or the list of tasks cannot be used.
+            ConfigError: there are too few classes or images of one, or the list of tasks cannot be used.
             DataError: the images cannot be opened.
         """
         if self.task_list is not None:
@@ -155,7 +157,8 @@ def draw_tasks(
         sources: opened images, to use them again; else those that ``parts`` name.
 
     Raises:
-        ConfigError: there are no parts, too few classes, or parts of one source contradict each other.
+        ConfigError: there are no parts, too few classes or images of one, or parts of one source contradict each
+            other.
         DataError: images cannot be opened.
     """
     if not parts:
@@ -217,7 +220,7 @@ def _typed(source: str, key: str, value: Any) -> Any:
         return None if value is None and key != "licence" else str(value or "")
     if key in _SHARES:
         good, wanted = type(value) in (int, float), "a number"
-    elif key == "classes_per_task" and isinstance(value, list | tuple):
+    elif key in _NUMBERS and isinstance(value, list | tuple):
         value = tuple(value)
         good, wanted = len(value) == 2 and all(type(n) is int for n in value), "one whole number or two"
     else:

@@ -1,11 +1,13 @@
 """Which labels a database should hold: tasks and architectures drawn at random."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from metad2a.data.glyphs import glyph_classes
+from metad2a.data.image_set import ImageSet
 from metad2a.database.records import GLYPHS, Job, Split, Task, pick_classes
 from metad2a.database.sources import ImageSources
 from metad2a.errors import ConfigError
@@ -16,6 +18,8 @@ from metad2a.spaces.extremes import sample_sizes
 from metad2a.spaces.product import ProductSpace
 
 _TRIES = 100
+ImagesPerClass = int | tuple[int, int] | None
+"""A number; or the least and the most, between which a task takes as many as its scarcest class has; None: all."""
 
 
 def sample_tasks(
@@ -23,7 +27,7 @@ def sample_tasks(
     n: int,
     *,
     classes_per_task: int | tuple[int, int],
-    images_per_class: int | None,
+    images_per_class: ImagesPerClass,
     seed: int,
     valid_fraction: float = 0.25,
     classes: Sequence[str] | None = None,
@@ -35,14 +39,14 @@ def sample_tasks(
         source: what ``ImageSet.open`` takes, or a name of ``sources``.
         n: number of tasks.
         classes_per_task: drawn without replacement; or the least and the most, every number in between as likely.
-        images_per_class: for training and validation together; None takes as many as the task's scarcest class has.
+        images_per_class: for training and validation together.
         seed: of all choices.
         valid_fraction: share of every class's images for validation.
         classes: those to draw from; all of the source when None.
         sources: where the images of ``source`` are.
 
     Raises:
-        ConfigError: there are not enough classes, or a number cannot be used.
+        ConfigError: there are not enough classes, a class has too few images, or a number cannot be used.
         DataError: the source cannot be opened.
     """
     sources = ImageSources() if sources is None else sources
@@ -51,7 +55,7 @@ def sample_tasks(
     least, most = (classes_per_task,) * 2 if isinstance(classes_per_task, int) else classes_per_task
     if not 2 <= least <= most <= len(classes):
         raise ConfigError(
-            f"classes_per_task is {_text(classes_per_task)}, but must be between 2 and the {len(classes)} classes "
+            f"classes_per_task is {_text(least, most)}, but must be between 2 and the {len(classes)} classes "
             f"of '{source}' there are to choose from."
         )
     if n < 1:
@@ -78,7 +82,7 @@ def make_task(
     source: str,
     classes: Sequence[str],
     *,
-    images_per_class: int | None,
+    images_per_class: ImagesPerClass,
     seed: int,
     valid_fraction: float,
     sources: ImageSources,
@@ -86,20 +90,46 @@ def make_task(
     """Return the task of these ``classes``; see ``sample_tasks``.
 
     Raises:
-        ConfigError: a number cannot be used.
+        ConfigError: a number cannot be used, or a class has too few images.
         DataError: the source cannot be opened.
         UnknownNameError: it has no such class.
     """
-    if images_per_class is None and source != GLYPHS:
-        images_per_class = int(pick_classes(sources.open(source), classes, source).counts.min())
-    if images_per_class is None:
-        raise ConfigError(f"images_per_class is null, but '{source}' are drawn, not found. Give a number.")
-    if len(classes) < 2 or images_per_class < 2 or not 0 < valid_fraction < 1:
+    least, most = _bounds(images_per_class)
+    if len(classes) < 2 or least < 2 or not 0 < valid_fraction < 1:
         raise ConfigError(
-            f"no task can have {len(classes)} classes of {images_per_class} images, {valid_fraction} of them for "
+            f"no task can have {len(classes)} classes of {least} images, {valid_fraction} of them for "
             f"validation (source '{source}'): give at least 2 classes, 2 images and a share between 0 and 1."
         )
-    return Task(source, tuple(classes), images_per_class, seed, valid_fraction)
+    if source != GLYPHS:
+        most = _as_many_as_there_are(pick_classes(sources.open(source), classes, source), source, least, most)
+    elif least < most:
+        raise ConfigError(f"images_per_class is no number, but '{source}' are drawn, not found. Give a number.")
+    return Task(source, tuple(classes), most, seed, valid_fraction)
+
+
+def _bounds(images_per_class: ImagesPerClass) -> tuple[int, int]:
+    """Return the least and the most images of a class."""
+    if images_per_class is None:
+        return 2, sys.maxsize
+    least, most = (images_per_class,) * 2 if isinstance(images_per_class, int) else images_per_class
+    if least > most:
+        raise ConfigError(f"images_per_class is {_text(least, most)}: give the least first, then the most.")
+    return least, most
+
+
+def _as_many_as_there_are(images: ImageSet, source: str, least: int, most: int) -> int:
+    """Return the number of images of the scarcest class, but no more than ``most``; refuse less than ``least``."""
+    scarcest = int(images.counts.argmin())
+    count = int(images.counts[scarcest])
+    if count < least:
+        fewer = (
+            f"give images_per_class=[2,{most}] (as many as a task's scarcest class has), or " if least > 2 else ""
+        )
+        raise ConfigError(
+            f"class '{images.classes[scarcest]}' of '{source}' has {count} images, but a task takes {least} of "
+            f"each class (images_per_class): {fewer}leave that class out."
+        )
+    return min(count, most)
 
 
 def plan(
@@ -181,8 +211,8 @@ def _repeat(seeds: Sequence[int], fraction: float, seed: int, task: str, arch: s
     return ()
 
 
-def _text(classes_per_task: int | tuple[int, int]) -> str:
-    return str(classes_per_task) if isinstance(classes_per_task, int) else "{} to {}".format(*classes_per_task)
+def _text(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _archs(space: SearchSpace, uniform: int, sized: int, seed: int, task: str) -> dict[str, Architecture]:

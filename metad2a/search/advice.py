@@ -120,7 +120,7 @@ def _own_database(images: str, classes: int) -> Advice:
     text = "Meta-training saw nothing like it: models that learn from a database of your images would have."
     if classes <= _CLASSES_A_TASK:
         return Advice(f"{text} It takes more than {_CLASSES_A_TASK} classes.")
-    mine = {"images": images, "licence": "mine", "classes_per_task": _CLASSES_A_TASK, "images_per_class": "null"}
+    mine = {"images": images, "licence": "mine", "classes_per_task": _CLASSES_A_TASK}
     source = " ".join(shlex.quote(f"label_source.mine.{name}={value}") for name, value in mine.items())
     return Advice(text, f"metad2a build-database --dry-run out=my_database label_source=images {source}")
 

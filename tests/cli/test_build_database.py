@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metad2a.cli.configuration import compose
@@ -92,8 +93,8 @@ def test_a_dry_run_shows_the_plan_and_what_it_costs(
     parts = re.findall(r"embedded:glyphs\W+(\w+)", text)
     assert parts == ["train", "valid"]
     everything = next(line for line in text.splitlines() if re.match(r"\W+all\W", line))
-    _, pairs, more_seeds, planned, known, missing = map(int, re.findall(r"\d+", everything))
-    assert (pairs, known, missing) == (10, 0, planned)
+    _, pairs, more_seeds, planned, known, failed, missing = map(int, re.findall(r"\d+", everything))
+    assert (pairs, known, failed, missing) == (10, 0, 0, planned)
     assert planned == pairs + more_seeds
     cost = re.search(r"(\d+) labels to compute now: ([\d.e-]+) s each on one core .*; with 1 workers about", text)
     assert cost is not None
@@ -255,6 +256,10 @@ def test_labels_that_failed_among_others_are_told_by_reason(
     with Store(tmp_path / "db/store.sqlite") as store:
         for job, reason in zip(jobs, reasons, strict=False):
             store.put(Record.failure(job, reason))
+    for options, there in (((), [6, 6, 0]), (("retry_failed=true",), [6, 0, 6])):
+        plan = run(*command, *options, "--dry-run").done().out
+        assert [int(number) for number in re.findall(r"\d+", plan.splitlines()[4])][-3:] == there
+        assert ("labels to compute now" in plan) == bool(options)
     counts, told = run(*command).done().err.splitlines()
     assert counts == "db: 0 computed, 6 failed, 6 known before, 0 left"
     assert told.startswith("db: 6 failed (2 like ")
@@ -263,6 +268,24 @@ def test_labels_that_failed_among_others_are_told_by_reason(
     assert "in line 3" not in told
     again = run(*command, "retry_failed=true").done().err
     assert again == "db: 6 computed, 0 failed, 6 known before, 0 left\n"
+
+
+def test_a_class_with_few_images_is_found_when_planning(
+    run: Run, tmp_path: Path, tiny_database: tuple[str, ...]
+) -> None:
+    labels = np.repeat(np.arange(3), [5, 6, 7])
+    np.savez(tmp_path / "few.npz", x=np.zeros((18, 8, 8, 3), dtype=np.uint8), y=labels)
+    small = [text for text in tiny_database if not text.startswith("label_source.glyphs")]
+    mine = ["images=few.npz", "licence=mine", "tasks=1", "classes_per_task=3"]
+    command = ["build-database", "out=db", "label_source=images", *small]
+    command += [f"label_source.mine.{text}" for text in mine]
+    for way in ([], ["--dry-run"]):
+        run(*command, "label_source.mine.images_per_class=50", *way).refused(
+            "class '0' of 'mine' has 5 images, but a task takes 50 of each class",
+            "images_per_class=[2,50]",
+        )
+        run(*command, *way).done()
+    assert MetaDatabase.load(tmp_path / "db").tasks["images_per_class"].tolist() == [5]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,28 @@ def test_a_source_has_a_name_of_its_own_wherever_its_images_are(npz: Path, tiny_
     assert "images 'mine' do not exist" in lost.error
 
 
+def test_a_range_takes_what_there_is_and_a_number_is_exact(npz: Path) -> None:
+    """Classes a to e have 6, 7, 8, 9 and 10 images; all are in the one task."""
+    part = LabelSource("mine", "ours", 5, (2, 8), images=str(npz), tasks=1)
+    for images_per_class, found in (((2, 8), 6), ((2, 5), 5), ((6, 8), 6), (6, 6), (5, 5), (None, 6)):
+        [task], _ = draw_tasks([replace(part, images_per_class=images_per_class)], seed=0)
+        assert task.images_per_class == found
+    way_out = r"\(images_per_class\): give images_per_class=\[2,{}\] .*, or leave that class out"
+    for images_per_class, least, most in ((120, 120, 120), ((7, 9), 7, 9)):
+        message = f"class 'a' of 'mine' has 6 images, but a task takes {least} of each class {way_out.format(most)}"
+        with pytest.raises(ConfigError, match=message):
+            draw_tasks([replace(part, images_per_class=images_per_class)], seed=0)
+
+
+def test_one_image_is_too_few(tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=np.zeros((5, 8, 8, 3), dtype=np.uint8), y=np.array([0, 0, 1, 2, 2]))
+    part = LabelSource("mine", "ours", 3, None, images=str(tmp_path / "few.npz"), tasks=1)
+    with pytest.raises(
+        ConfigError, match=r"class '1' .* has 1 images, but a task takes 2 .*: leave that class out"
+    ):
+        draw_tasks([part], seed=0)
+
+
 def listed(folder: Path, tasks: Any) -> str:
     path = folder / "tasks.json"
     path.write_text(json.dumps({"tasks": tasks}))
@@ -172,6 +194,11 @@ def test_lists_that_cannot_be_used(
         ({"classes_per_task": [5, 4]}, "between 2 and the 10"),
         ({"classes_per_task": 9, "valid_tasks": 1, "valid_classes": 0.5}, "between 2 and the 5 classes"),
         ({"images_per_class": 1}, "at least 2 classes, 2 images"),
+        ({"images_per_class": 0}, "at least 2 classes, 2 images"),
+        ({"images_per_class": [1, 8]}, "at least 2 classes, 2 images"),
+        ({"images_per_class": [8, 5]}, "images_per_class is 8 to 5: give the least first"),
+        ({"images_per_class": "all"}, "images_per_class is 'all', but must be a whole number"),
+        ({"images_per_class": 1000}, "but a task takes 1000 of each class"),
         ({"valid_fraction": 0}, "a share between 0 and 1"),
     ],
 )
@@ -190,6 +217,8 @@ def test_what_is_missing_or_misspelt_is_named() -> None:
         draw_tasks([], seed=0)
     with pytest.raises(ConfigError, match="drawn, not found"):
         draw_tasks([replace(DRAWN, images_per_class=None)], seed=0)
+    with pytest.raises(ConfigError, match="drawn, not found"):
+        draw_tasks([replace(DRAWN, images_per_class=(2, 8))], seed=0)
     with pytest.raises(ConfigError, match=r"two label sources .*, but their valid_classes differ"):
         draw_tasks([DRAWN, replace(DRAWN, valid_classes=0.5)], seed=0)
     with pytest.raises(DataError, match="'nowhere' do not exist"):

@@ -16,7 +16,7 @@ from metad2a.database.upkeep.contents import STORE_FILE
 from metad2a.errors import ConfigError
 from metad2a.runtime import duration
 
-_COLUMNS = ("images", "split", "tasks", "pairs", "more seeds", "labels", "known", "missing")
+_COLUMNS = ("images", "split", "tasks", "pairs", "more seeds", "labels", "known", "failed", "missing")
 
 
 def run(overrides: Sequence[str]) -> None:
@@ -26,31 +26,32 @@ def run(overrides: Sequence[str]) -> None:
         raise ConfigError(f"--dry-run shows one plan and takes KEY=VALUE only, not '{flags[0]}'.")
     cfg = compose("build_database", overrides)
     wanted = planned(cfg)
-    known = _known(Path(cfg.out) / STORE_FILE, retry_failed=cfg.retry_failed)
+    known, failed = _there(Path(cfg.out) / STORE_FILE, retry_failed=cfg.retry_failed)
     jobs = list({job.key: job for job in wanted.jobs}.values())
     groups: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
         groups[job.task.source, job.split or ""].append(job)
-    rows = [[*name, *_numbers(group, known)] for name, group in sorted(groups.items())]
+    rows = [[*name, *_numbers(group, known, failed)] for name, group in sorted(groups.items())]
     if len(rows) > 1:
-        rows.append(["all", "", *_numbers(jobs, known)])
+        rows.append(["all", "", *_numbers(jobs, known, failed)])
     output.print_rows(f"{cfg.out} ({cfg.space}, recipe {cfg.recipe.name})", _COLUMNS, rows)
-    missing = [job for job in jobs if job.key not in known][: cfg.limit]
+    missing = [job for job in jobs if job.key not in known | failed][: cfg.limit]
     if missing:
         output.console.print(_cost(estimate(missing, wanted.images, seed=cfg.seed), wanted))
 
 
-def _known(path: Path, *, retry_failed: bool) -> set[str]:
+def _there(path: Path, *, retry_failed: bool) -> tuple[set[str], set[str]]:
+    """Return the keys of the labels that are known, and of those that failed and are not tried again."""
     if not path.is_file():
-        return set()
+        return set(), set()
     with Store(path, read_only=True) as store:
-        return store.keys("ok" if retry_failed else None)
+        return store.keys("ok"), set() if retry_failed else store.keys("failed")
 
 
-def _numbers(jobs: Sequence[Job], known: Collection[str]) -> list[str]:
-    pairs = len({(job.task.id, job.arch) for job in jobs})
-    there = sum(job.key in known for job in jobs)
-    counts = (len({job.task.id for job in jobs}), pairs, len(jobs) - pairs, len(jobs), there, len(jobs) - there)
+def _numbers(jobs: Sequence[Job], known: Collection[str], failed: Collection[str]) -> list[str]:
+    tasks, pairs = len({job.task.id for job in jobs}), len({(job.task.id, job.arch) for job in jobs})
+    there, lost = (sum(job.key in keys for job in jobs) for keys in (known, failed))
+    counts = (tasks, pairs, len(jobs) - pairs, len(jobs), there, lost, len(jobs) - there - lost)
     return [f"{count:,}" for count in counts]
 
 
