@@ -52,7 +52,7 @@ class MobileNetV3(MobileSpace, ProductSpace):
         position = 0
         choices = []
         for stage in range(STAGES):
-            depth, position = _take(text, position, "+d" if stage else "d", DEPTHS)
+            depth, position = _take(self.name, text, position, "+d" if stage else "d", DEPTHS)
             choices.append(depth)
             for layer in range(LAYERS):
                 if layer >= DEPTHS[depth] and text[position : position + 1] in (
@@ -63,10 +63,10 @@ class MobileNetV3(MobileSpace, ProductSpace):
                     continue
                 mark = "" if layer < DEPTHS[depth] else "~"
                 for before, options in ((f"{'-' if layer else ':'}{mark}k", KERNELS), ("e", EXPANSIONS)):
-                    choice, position = _take(text, position, before, options)
+                    choice, position = _take(self.name, text, position, before, options)
                     choices.append(choice)
         if position < len(text):
-            raise _no_network(text, position, "the end")
+            raise _no_network(self.name, text, position, "the end")
         return Architecture(self.name, tuple(choices))
 
     def format(self, arch: Architecture) -> str:
@@ -262,23 +262,23 @@ def _positions(net: Mapping[str, Any], key: str, options: tuple[int, ...], count
 # --- text -----------------------------------------------------------------------------------------------------
 
 
-def _no_network(text: str, position: int, expected: str) -> ArchitectureError:
+def _no_network(space: str, text: str, position: int, expected: str) -> ArchitectureError:
     found = f"'{text[position:]}'" if text[position:] else "the end"
     stages = text[:position].count("+") + 1
     return ArchitectureError(
-        f"'{text}' is no architecture of 'mobilenetv3': at character {position + 1} (stage {stages}) expected "
+        f"'{text}' is no architecture of '{space}': at character {position + 1} (stage {stages}) expected "
         f"{expected}, found {found}. An architecture is five stages such as d3:k3e4-k5e6-k7e3-~k3e3, joined by +; "
         "d is the depth, ~ marks the layers beyond it."
     )
 
 
-def _take(text: str, position: int, before: str, options: tuple[int, ...]) -> tuple[int, int]:
+def _take(space: str, text: str, position: int, before: str, options: tuple[int, ...]) -> tuple[int, int]:
     """Read ``before`` and a digit of ``options`` at ``position``; return which one, and the position behind it."""
     if not text.startswith(before, position):
-        raise _no_network(text, position, f"'{before}'")
+        raise _no_network(space, text, position, f"'{before}'")
     position += len(before)
     digits = [str(option) for option in options]
     digit = text[position : position + 1]
     if digit not in digits:
-        raise _no_network(text, position, f"one of {', '.join(digits)}")
+        raise _no_network(space, text, position, f"one of {', '.join(digits)}")
     return digits.index(digit), position + 1

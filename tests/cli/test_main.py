@@ -46,7 +46,7 @@ finally:
 
 def test_the_process_tells_a_mistake_by_its_exit_code(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "metad2a.cli.main", "search", "nowhere", "--candidates", "-3"],
+        [sys.executable, "-m", "metad2a", "search", "nowhere", "--candidates", "-3"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -86,8 +86,9 @@ def test_a_search_that_cannot_be(
     ],
 )
 def test_unknown_decisions_are_found_in_the_text(run: Run, here: Path, arch: str, words: tuple[str, ...]) -> None:
-    told = (*words, "no architecture of 'mobilenetv3'", "such as d3:k3e4-k5e6-k7e3-~k3e3")
-    run("export", arch, "net", "--space", "mobilenetv3", "--num-classes", 2).refused(*told)
+    for space in ("mobilenetv3", "mobilenetv3-compact"):
+        told = (*words, f"no architecture of '{space}'", "such as d3:k3e4-k5e6-k7e3-~k3e3")
+        run("export", arch, "net", "--space", space, "--num-classes", 2).refused(*told)
     assert not (here / "net").exists()
 
 
