@@ -12,6 +12,7 @@ from metad2a.cli.output import console, print_rows, wrote
 from metad2a.fitting.fitted import BEST_FILE, CHECKPOINTS
 from metad2a.runtime import duration
 from metad2a.search.then_train import ThenTrained
+from metad2a.search.told_apart import told_apart
 
 _SHOWN_AT_MOST = 20  # classes
 
@@ -57,8 +58,10 @@ def print_then_trained(done: ThenTrained) -> None:
     )
     mean = f"validation % (mean of {len(done.seeds)} seeds)" if several else "validation %"
     table = Table("rank", Column("architecture", overflow="fold"), "predicted %", mean, *(["±"] if several else []))
-    for one in done.trained:
-        row = [str(one.candidate.rank), escape(one.candidate.arch), f"{one.candidate.predicted:.2f}"]
+    for one, predicted in zip(
+        done.trained, told_apart([one.candidate.predicted for one in done.trained]), strict=True
+    ):
+        row = [str(one.candidate.rank), escape(one.candidate.arch), str(predicted)]
         row.append("diverged" if math.isnan(one.mean) else f"{one.mean:.2f}")
         if several:
             row.append("" if one.std is None else f"{one.std:.2f}")

@@ -15,6 +15,7 @@ from metad2a.evaluation.protocol import SEARCH, Evaluation
 from metad2a.search.pareto import COSTS
 from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.told_apart import told_apart
 
 # Architectures are long texts: in a file or a pipe nothing limits the width of a table.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
@@ -72,11 +73,11 @@ def _candidates(result: SearchResult, shown: Sequence[Candidate]) -> Table:
     arch = Column("architecture", overflow="fold")  # an architecture cut short would be of no use
     more = [*(["MB"] if weighed else []), *(["ms"] if timed else [])]
     table = Table("rank", arch, "predicted %", "params", "MFLOPs", *more)
-    for candidate in shown:
+    for candidate, predicted in zip(shown, told_apart([one.predicted for one in shown]), strict=True):
         table.add_row(
             str(candidate.rank),
             escape(candidate.arch),
-            f"{candidate.predicted:.2f}",
+            str(predicted),
             f"{candidate.params:,}",
             f"{candidate.flops / 1e6:.2f}",
             *([f"{candidate.memory_mb:.2f}"] if weighed else []),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,11 +107,16 @@ def write_report(
 
 
 def shown(value: Cell) -> str:
-    """Return a value as people read it: thousands apart, four digits of a fraction, a dash for nothing."""
+    """Return a value as people read it: thousands apart, four digits of a fraction, a dash for nothing.
+
+    A ``Decimal`` has all its decimals.
+    """
     if isinstance(value, bool | str):
         return str(value)
     if value is None or math.isnan(value):
         return "\N{EN DASH}"
+    if isinstance(value, Decimal):
+        return f"{value:,}"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:#.4g}".rstrip(".")
@@ -132,4 +138,4 @@ def is_wide(table: Table) -> bool:
 
 def is_number(value: Cell) -> bool:
     """Return whether a table cell is aligned as a number."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))

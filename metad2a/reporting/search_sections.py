@@ -1,6 +1,7 @@
 """What a report shows of a search, section by section."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from metad2a.search.explanation import Explanation
 from metad2a.search.pareto import COSTS
 from metad2a.search.querying import Queried
 from metad2a.search.result import Candidate, SearchResult
+from metad2a.search.told_apart import told_apart
 from metad2a.spaces.base import SearchSpace
 
 if TYPE_CHECKING:  # who trains nothing does not wait for the training loop
@@ -77,20 +79,27 @@ def _first(result: SearchResult, top: int, explanation: Explanation | None) -> S
     held = any(candidate.memory_mb is not None for candidate in shown)
     columns = ["rank", "architecture", "predicted %", "parameters", "multiply-adds"]
     columns += [name for name, known in (("latency ms", timed), ("memory MB", held)) if known]
-    rows = [_row(candidate, timed=timed, held=held) for candidate in shown]
+    rows = [
+        _row(candidate, predicted, timed=timed, held=held)
+        for candidate, predicted in zip(shown, _predicted(shown), strict=True)
+    ]
     networks = result.networks
     texts = [f"Networks of {networks}."] if networks.differs(result.best.space) else []
     return Section(
         "The first-ranked candidates",
         text=" ".join([*texts, *(explanation.about_predicted() if explanation is not None else ())]),
         warning=" ".join(explanation.warnings) if explanation is not None else "",
-        cells=[_drawn(candidate) for candidate in shown[:_DRAWN]],
+        cells=_drawn(shown[:_DRAWN]),
         table=Table(columns, rows),
     )
 
 
-def _row(candidate: Candidate, *, timed: bool, held: bool) -> list[Cell]:
-    row: list[Cell] = [candidate.rank, candidate.arch, candidate.predicted, candidate.params, candidate.flops]
+def _predicted(shown: Sequence[Candidate]) -> list[Decimal]:
+    return told_apart([candidate.predicted for candidate in shown])
+
+
+def _row(candidate: Candidate, predicted: Decimal, *, timed: bool, held: bool) -> list[Cell]:
+    row: list[Cell] = [candidate.rank, candidate.arch, predicted, candidate.params, candidate.flops]
     if timed:
         row.append(candidate.latency_ms)
     if held:
@@ -98,9 +107,11 @@ def _row(candidate: Candidate, *, timed: bool, held: bool) -> list[Cell]:
     return row
 
 
-def _drawn(candidate: Candidate) -> Drawing:
-    words = f"{candidate.rank}: {candidate.predicted:.2f} %, {candidate.params:,} parameters"
-    return Drawing(drawing(candidate.space, candidate.arch), words)
+def _drawn(shown: Sequence[Candidate]) -> list[Drawing]:
+    return [
+        Drawing(drawing(one.space, one.arch), f"{one.rank}: {predicted} %, {one.params:,} parameters")
+        for one, predicted in zip(shown, _predicted(shown), strict=True)
+    ]
 
 
 def _trade_offs(result: SearchResult, top: int) -> Section:
@@ -131,7 +142,9 @@ def _trade_off(result: SearchResult, cost: str, top: int) -> Chart:
         )
         for c in shown
     ]
-    rows = [(candidate.rank, candidate.predicted, getattr(candidate, cost)) for candidate in best]
+    rows = [
+        (one.rank, predicted, getattr(one, cost)) for one, predicted in zip(best, _predicted(best), strict=True)
+    ]
     return scatter(spots, cost=_COST_NAMES[cost], table=Table(("rank", "predicted %", _COST_NAMES[cost]), rows))
 
 
@@ -188,7 +201,7 @@ def _explained(result: SearchResult, explanation: Explanation) -> list[Section]:
             "How the candidates differ",
             notes=explanation.about_differences(),
             table=motifs if motifs.rows else None,
-            cells=[_drawn(by_rank[rank]) for rank in differ.picks] if len(differ.picks) > 1 else (),
+            cells=_drawn([by_rank[rank] for rank in differ.picks]) if len(differ.picks) > 1 else (),
         ),
     ]
 
@@ -235,9 +248,10 @@ def _evaluated(
     heading: str, text: str, measured: Sequence[str], rows: Sequence[tuple[Candidate, Sequence[Cell]]]
 ) -> Section:
     """Return candidates with what was measured of each."""
+    predicted = _predicted([one for one, _ in rows])
     table = Table(
         ("rank", "architecture", "predicted %", *measured),
-        [(one.rank, one.arch, one.predicted, *numbers) for one, numbers in rows],
+        [(one.rank, one.arch, said, *numbers) for (one, numbers), said in zip(rows, predicted, strict=True)],
     )
     return Section(heading, text=text, table=table)
 

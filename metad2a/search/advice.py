@@ -9,6 +9,7 @@ from metad2a.search.best_known import BestKnown
 from metad2a.search.likeness import Likeness
 from metad2a.search.result import Candidate, SearchResult
 from metad2a.search.sureness import Sureness
+from metad2a.search.told_apart import told_apart
 from metad2a.spaces.scale import has_scale
 
 _SMALLER = 0.75  # share of the first candidate's parameters that is worth a hint
@@ -69,9 +70,10 @@ def advise(
         found.append(_own_database(images, int(result.dataset["classes"])))
     small = _smaller(result, sure.tied)
     if small is not None:
+        first, other = told_apart([result.best.predicted, small.predicted])
         text = (
             f"Rank {small.rank} has {small.params / result.best.params:.0%} of the parameters of the first, and "
-            f"is predicted {result.best.predicted - small.predicted:.2f} points lower: search among the small ones."
+            f"is predicted {first - other} points lower: search among the small ones."
         )
         found.append(Advice(text, f"{search} --max-params {small.params}"))
     found.append(Advice("Train the first-ranked network to its end.", _fit(result.best, name, result)))

@@ -14,6 +14,7 @@ from metad2a.models.checkpoint import Checkpoint
 from metad2a.runtime import shipped, torch_rng
 from metad2a.search.metad2a import MetaD2A
 from metad2a.search.shipped_checkpoints import pretrained_names
+from metad2a.search.told_apart import told_apart
 from metad2a.spaces.nasbench201 import NASBench201
 
 Run = Callable[..., Any]
@@ -40,11 +41,18 @@ def test_search_works_out_of_the_box(run: Run, tmp_path: Path) -> None:
 def test_mobilenetv3_is_searched_out_of_the_box(run: Run, tmp_path: Path) -> None:
     scale = ["--scale", "width=35", "--scale", "downsampling=8", "--resolution", 16, "--max-flops", "2e6"]
     options = ["--candidates", 30, "--images-per-class", 2, "--json", "found.json"]
-    run("search", "embedded:digits", "--space", "mobilenetv3", *scale, *options).done()
+    front = ["--pareto", "flops"]
+    out = run("search", "embedded:digits", "--space", "mobilenetv3", *scale, *front, *options).done().out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["checkpoint"] == "mobilenetv3"
     assert len(found["candidates"]) == 30
     assert all(candidate["flops"] <= 2e6 for candidate in found["candidates"])
+    first, front_table = out.split("no other one beats")
+    ranks = found["pareto"]["flops"]
+    for text, shown in ((first, range(1, 11)), (front_table, ranks)):
+        rows = [line.split("│") for line in text.splitlines() if line.startswith("│")]
+        predicted = told_apart([found["candidates"][rank - 1]["predicted"] for rank in shown])
+        assert [cells[3].strip() for cells in rows if cells[1].strip()] == list(map(str, predicted))
 
 
 def test_the_checkpoints_are_whole_and_small() -> None:

@@ -1,5 +1,6 @@
 import math
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -117,7 +118,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (None, "\N{EN DASH}"), (math.nan, "\N{EN DASH}"), (math.inf, "inf"), (True, "True"), ("text", "text"),
         (0, "0"), (1234567, "1,234,567"), (93.71234, "93.71"), (1234567.8, "1,234,568"),
         (0.00012346, "0.0001235"), (-0.5, "-0.5000"), (1234.0, "1234"), (93.0, "93.00"),
+        (Decimal("41.1230"), "41.1230"), (Decimal("nan"), "\N{EN DASH}"),
     ],
 )  # fmt: skip
-def test_values_are_shown_as_people_read_them(value: str | int | float | None, text: str) -> None:
+def test_values_are_shown_as_people_read_them(value: str | int | float | Decimal | None, text: str) -> None:
     assert shown(value) == text

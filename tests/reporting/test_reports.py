@@ -4,6 +4,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -95,6 +96,25 @@ def test_the_search_report_shows_the_best_and_says_how(space: NASBench201, tmp_p
     assert [candidate.arch in page for candidate in result.candidates] == [True] * 4 + [False] * 5
     assert f"1: 90.00 %, {result.best.params:,} parameters" in page
     assert self_contained(page)
+
+
+def test_neighbours_of_each_table_are_told_apart(space: NASBench201, tmp_path: Path) -> None:
+    result = found(space, 4)
+    close = (41.1231, 41.1229, 41.1189, 40.0)
+    candidates = [
+        replace(one, predicted=predicted, flops=1_000_000 * (5 - one.rank))
+        for one, predicted in zip(result.candidates, close, strict=True)
+    ]
+    result = replace(result, candidates=tuple(candidates))
+    search_report(tmp_path / "r.html", result, top=2, command="c")
+    page = read(tmp_path / "r.html")
+    first, *_ = page.split("Accuracy against cost")
+    assert first.count('class="number">41.1231<') == first.count('class="number">41.1229<') == 1
+    assert "2: 41.1229 %" in first
+    assert 'class="number">40.0000<' in page, "of the front"
+    search_report(tmp_path / "r.html", replace(result, candidates=tuple(candidates[1:])), top=3, command="c")
+    first, *_ = read(tmp_path / "r.html").split("Accuracy against cost")
+    assert [text in first for text in (">41.123<", ">41.119<", ">40.000<")] == [True] * 3
 
 
 def test_the_whole_search_report(
