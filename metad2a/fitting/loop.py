@@ -277,7 +277,11 @@ class Fit:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that the loop asks after each step; the second one interrupts."""
+    """Turn the first Ctrl-C into a question that the loop asks after each step; the second one interrupts.
+
+    Raises:
+        Interrupted: after the loop, if it had asked for the last time: whatever comes next is not wanted either.
+    """
     asked = False
 
     def handler(_signal: int, _frame: Any) -> None:
@@ -295,3 +299,5 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, previous)
+    if asked:
+        raise Interrupted

@@ -221,7 +221,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_was_finished(executor: str, tmp_pat
     with Driver(tmp_path, executor, count=300) as driver:
         found = driver.wait_for_rows(3)
         os.killpg(driver.process.pid, signal.SIGINT)  # what a terminal does
-        assert driver.process.wait(60) != 0
+        assert driver.process.wait(60) != 0, driver.log.read_text()
         assert driver.log.read_text().rstrip().endswith(("KeyboardInterrupt", "Interrupted"))
         driver.wait_until_nothing_runs()
     with Store(driver.path) as store:  # the lock is free

@@ -134,6 +134,23 @@ def test_ctrl_c_during_the_last_validation_is_not_lost(tmp_path: Path) -> None:
     assert len(fit.state.history) == 1
 
 
+def test_ctrl_c_while_the_end_is_saved_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = make_fit(epochs=1, state_file=tmp_path / "state.pt")
+    save = fit.save
+
+    def saving() -> None:
+        save()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fit, "save", saving)
+    with pytest.raises(Interrupted):
+        fit.run()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = make_fit(epochs=1, state_file=tmp_path / "state.pt")
+    again.restore()
+    assert again.run().history == fit.state.history
+
+
 def test_the_users_signal_handler_comes_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     make_fit(epochs=1).run()
