@@ -151,6 +151,7 @@ def driver_jobs(count: int) -> list[Job]:
 
 
 DRIVER = f"""
+import signal
 import sys
 from metad2a.database.builder import build
 from metad2a.database.executors import Inline, ProcessPool
@@ -163,6 +164,7 @@ from metad2a.spaces.nasbench201 import NASBench201
 {inspect.getsource(driver_jobs)}
 if __name__ == "__main__":
     path, executor, count = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
     with Store(path) as store:
         build(driver_jobs(int(count)), store, Inline() if executor == "inline" else ProcessPool(2))
 """

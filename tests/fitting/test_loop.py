@@ -135,6 +135,7 @@ def test_ctrl_c_during_the_last_validation_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_the_end_is_saved_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
     fit = make_fit(epochs=1, state_file=tmp_path / "state.pt")
     save = fit.save
 
@@ -145,7 +146,7 @@ def test_ctrl_c_while_the_end_is_saved_is_not_lost(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(fit, "save", saving)
     with pytest.raises(Interrupted):
         fit.run()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     again = make_fit(epochs=1, state_file=tmp_path / "state.pt")
     again.restore()
     assert again.run().history == fit.state.history
