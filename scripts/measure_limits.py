@@ -53,6 +53,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     known = [model.space.parse(text) for text in sorted(worth, key=lambda text: -worth[text])]
     numbers = ["accuracy", "loss"][: 1 + given.losses]
+    digits = [2, 2, 4, 4][: 2 * len(numbers)]
     columns = [f"{number}, {what}" for number in numbers for what in ("first", f"mean of {given.first}")]
     print(f"| million multiply-adds | method | {' | '.join(columns)} |\n|---:|---|{'---:|' * len(columns)}")
     for limit in given.limits:
@@ -62,12 +63,8 @@ def main() -> None:
                 true = measure(archs[: given.first])
                 rows.setdefault(name, []).append(np.stack([true[0], true.mean(0)], axis=1).ravel())
         for name, values in rows.items():
-            cells = " | ".join(
-                f"{mean:.{digits}f} ± {sd:.{digits}f}"
-                for mean, sd, digits in zip(
-                    np.mean(values, 0), np.std(values, 0, ddof=1), (2, 2, 4, 4), strict=False
-                )
-            )
+            figures = zip(np.mean(values, 0), np.std(values, 0, ddof=1), digits, strict=True)
+            cells = " | ".join(f"{mean:.{places}f} ± {sd:.{places}f}" for mean, sd, places in figures)
             print(f"| {limit / 1e6:g} | {name} | {cells} |", flush=True)
 
 
