@@ -30,7 +30,7 @@ def stream_seed(*key: int | str) -> int:
     global state. So a resumed run needs no saved generator, and adding a draw in one place moves no other.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def numpy_rng(*key: int | str) -> np.random.Generator:
