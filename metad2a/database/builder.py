@@ -51,7 +51,7 @@ def build(
         KeyboardInterrupt: Ctrl-C; what was finished is stored.
     """
     store.announce(jobs)
-    known, not_again = store.keys("ok"), set() if retry_failed else store.keys("failed")
+    known, not_again = settled(store, retry_failed=retry_failed)
     by_key = {job.key: job for job in jobs}
     missing = [job for key, job in by_key.items() if key not in known and key not in not_again]
     chosen = missing[:limit]
@@ -72,3 +72,8 @@ def build(
         known=sum(key in known for key in by_key),
         left=len(missing) - len(chosen),
     )
+
+
+def settled(store: Store, *, retry_failed: bool) -> tuple[set[str], set[str]]:
+    """Return the keys of the labels that are known, and of those that failed and are not tried again."""
+    return store.keys("ok"), set() if retry_failed else store.keys("failed")

@@ -157,6 +157,8 @@ class Fit:
                     self.save()
                 if stopped:
                     raise Interrupted
+        if self.fabric.broadcast(asked()):  # while the end was saved: what comes next is not wanted either
+            raise Interrupted
         return self.state
 
     def _train_epoch(self, asked: Callable[[], bool], bar: Bar | None, started: float) -> None:
@@ -277,11 +279,7 @@ class Fit:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that the loop asks after each step; the second one interrupts.
-
-    Raises:
-        Interrupted: after the loop, if it had asked for the last time: whatever comes next is not wanted either.
-    """
+    """Turn the first Ctrl-C into a question that the loop asks after each step; the second one interrupts."""
     asked = False
 
     def handler(_signal: int, _frame: Any) -> None:
@@ -299,5 +297,3 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, previous)
-    if asked:
-        raise Interrupted

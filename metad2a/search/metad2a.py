@@ -29,7 +29,7 @@ from metad2a.search.ranker import Ranker
 from metad2a.search.ranking import best_first, candidates_of
 from metad2a.search.refinement import Draws, refine
 from metad2a.search.result import Candidate, SearchResult
-from metad2a.search.shipped_checkpoints import is_code_of, shipped_file, shipped_for
+from metad2a.search.shipped_checkpoints import is_code_of, is_name, shipped_file, shipped_for
 from metad2a.search.surrogate_ranker import SurrogateRanker
 from metad2a.spaces.base import Architecture
 from metad2a.spaces.registry import DEFAULT_SPACE
@@ -112,8 +112,7 @@ class MetaD2A(Ranker):
             CheckpointError: it is for another space, none is shipped for ``space``, or see ``from_checkpoint``.
         """
         references = references or (shipped_for(space or DEFAULT_SPACE),)
-        named = len(references) == 1 and not Path(references[0]).is_file() and not Path(references[0]).suffix
-        load = cls.from_pretrained if named else cls.from_checkpoint
+        load = cls.from_pretrained if len(references) == 1 and is_name(references[0]) else cls.from_checkpoint
         model = load(*map(str, references), device=device, label_recipe=label_recipe)
         if space is not None and not is_code_of(model.space.name, space):
             model.checkpoint.check(space=space, option=option)

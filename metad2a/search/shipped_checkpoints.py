@@ -31,8 +31,13 @@ def checkpoint_file(reference: str | Path) -> Path:
     Raises:
         UnknownNameError: it is neither a file nor a shipped name.
     """
+    return shipped_file(str(reference)) if is_name(reference) else Path(reference)
+
+
+def is_name(reference: str | Path) -> bool:
+    """Return whether the reference can only be meant as a name: it is no file, and does not look like one."""
     path = Path(reference)
-    return path if path.suffix or path.is_file() else shipped_file(str(reference))
+    return not (path.suffix or path.is_file())
 
 
 def shipped_for(space: str) -> str:

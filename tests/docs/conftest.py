@@ -71,3 +71,16 @@ def run_python() -> Callable[..., str]:
         return done.stdout
 
     return run_python
+
+
+@pytest.fixture(scope="session")
+def check_contract(run_python: Callable[..., str]) -> Callable[[Path, str, int], None]:
+    """Return a function that runs a page's conformance test, of at least so many tests."""
+
+    def check_contract(folder: Path, file: str, least: int) -> None:
+        output = run_python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", file)
+        passed = re.search(r"(\d+) passed", output)
+        assert passed, output
+        assert int(passed[1]) >= least, "the contract was not run as a whole"
+
+    return check_contract

@@ -14,11 +14,10 @@ def package(install_page: Callable[[str], Path]) -> Path:
     return install_page("add-a-space")
 
 
-def test_the_conformance_test_of_the_page_passes(package: Path, run_python: Run) -> None:
-    output = run_python(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_stacks.py")
-    passed = re.search(r"(\d+) passed", output)
-    assert passed, output
-    assert int(passed[1]) >= 20, "the contract was not run as a whole"
+def test_the_conformance_test_of_the_page_passes(
+    package: Path, check_contract: Callable[[Path, str, int], None]
+) -> None:
+    check_contract(package, "test_stacks.py", 20)
 
 
 def test_the_conformance_test_finds_mistakes(package: Path, tmp_path: Path, run_python: Run) -> None:

@@ -45,59 +45,52 @@ def test_every_method_meets_the_limit(script: ModuleType, mobile_checkpoint: Pat
     assert unlimited["flops"][0] == unlimited["params"][0] == largest
 
 
-def test_the_table(
+@pytest.fixture
+def printed(
     script: ModuleType,
     mobile_checkpoint: Path,
-    ofa_predictor: Path,
     features: FeatureSet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:
-    features.save(tmp_path / "images.safetensors")
-    oracle = f"{ofa_predictor}:224"
-    given = ["measure_limits.py", str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
-    more = ["--database", "inherited", "--limits", "5e8", "6e8", "--seeds", "2", "--first", "3"]
-    monkeypatch.setattr(sys, "argv", [*given, *more, "--kept", str(tmp_path / "kept")])
-    script.main()
-    lines = capsys.readouterr().out.splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+) -> Callable[..., list[list[str]]]:
+    """Return a function that runs the script for an oracle, with more options, and returns its cells."""
+    images = tmp_path / "images.safetensors"
+    features.save(images)
+    usual = ["--database", "inherited", "--seeds", "2", "--kept", str(tmp_path / "kept")]
+
+    def printed(oracle: str, *more: str) -> list[list[str]]:
+        monkeypatch.setattr(
+            sys, "argv", ["measure_limits.py", str(mobile_checkpoint), str(images), oracle, *usual, *more]
+        )
+        script.main()
+        lines = capsys.readouterr().out.splitlines()
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    return printed
+
+
+def test_the_table(printed: Callable[..., list[list[str]]], ofa_predictor: Path) -> None:
+    more = ("--limits", "5e8", "6e8", "--first", "3")
+    _, _, *rows = printed(f"{ofa_predictor}:224", *more)
     assert [row[:2] for row in rows] == [
         [limit, name] for limit in ("500", "600") for name in ("random", "flops", "params", "static", "metad2a")
     ]
     static = [row for row in rows if row[1] == "static"]
     assert all(cell.endswith("± 0.00") for row in static for cell in row[2:])
     assert all(cell != "nan" for row in rows for cell in row)
-    monkeypatch.setattr(sys, "argv", [*given[:-1], f"{ofa_predictor}:10", *more])
     with pytest.raises(SystemExit, match="no column '10'"):
-        script.main()
-    monkeypatch.setattr(sys, "argv", [*given, *more, "--losses"])
+        printed(f"{ofa_predictor}:10", *more)
     with pytest.raises(SystemExit, match=r"--losses: .* knows accuracies only"):
-        script.main()
+        printed(f"{ofa_predictor}:224", *more, "--losses")
 
 
-def test_losses_of_a_supernet(
-    script: ModuleType,
-    mobile_checkpoint: Path,
-    supernet_file: tuple[Path, Path],
-    features: FeatureSet,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    features.save(tmp_path / "images.safetensors")
-    oracle = ":".join(map(str, supernet_file))
-    given = ["measure_limits.py", str(mobile_checkpoint), str(tmp_path / "images.safetensors"), oracle]
-    more = ["--database", "inherited", "--limits", "1e9", "--seeds", "2", "--first", "2"]
-    tables = []
-    for losses in ([], ["--losses"]):
-        monkeypatch.setattr(sys, "argv", [*given, *more, *losses, "--kept", str(tmp_path / "kept")])
-        script.main()
-        tables.append([line.strip("|").split("|") for line in capsys.readouterr().out.splitlines()])
-    plain, told = tables
-    assert [name.strip() for name in told[0][4:]] == ["loss, first", "loss, mean of 2"]
+def test_losses_of_a_supernet(printed: Callable[..., list[list[str]]], supernet_file: tuple[Path, Path]) -> None:
+    asked = (":".join(map(str, supernet_file)), "--limits", "1e9", "--first", "2")
+    plain, told = printed(*asked), printed(*asked, "--losses")
+    assert told[0][4:] == ["loss, first", "loss, mean of 2"]
     assert [row[:4] for row in told] == plain
-    losses_of = [float(cell.split("±")[0]) for row in told[2:] for cell in row[4:]]
-    assert len(losses_of) == 10
-    assert len(set(losses_of)) > 1
-    assert 0 < min(losses_of) <= max(losses_of) < 20  # four classes, untrained; an accuracy in percent is 25
+    losses = [float(cell.split("±")[0]) for row in told[2:] for cell in row[4:]]
+    assert len(losses) == 10
+    assert len(set(losses)) > 1
+    assert 0 < min(losses) <= max(losses) < 20  # four classes, untrained; an accuracy in percent is 25

@@ -7,6 +7,7 @@ from pathlib import Path
 from metad2a.cli import output
 from metad2a.cli.configuration import compose
 from metad2a.cli.jobs.build_database import Planned, planned
+from metad2a.database.builder import settled
 from metad2a.database.estimate import Estimate, estimate
 from metad2a.database.executors import Inline, ProcessPool, cores
 from metad2a.database.ray_executor import Ray
@@ -41,11 +42,11 @@ def run(overrides: Sequence[str]) -> None:
 
 
 def _there(path: Path, *, retry_failed: bool) -> tuple[set[str], set[str]]:
-    """Return the keys of the labels that are known, and of those that failed and are not tried again."""
+    """Return what is ``settled`` in a store, which may not be there yet."""
     if not path.is_file():
         return set(), set()
     with Store(path, read_only=True) as store:
-        return store.keys("ok"), set() if retry_failed else store.keys("failed")
+        return settled(store, retry_failed=retry_failed)
 
 
 def _numbers(jobs: Sequence[Job], known: Collection[str], failed: Collection[str]) -> list[str]:
